@@ -1,0 +1,107 @@
+"""RunRecord: what one run is, cost and scored. One JSON file, written last and atomically; no torch.
+
+A run lives in ``root/<key>/``::
+
+    record.json      this record; its presence means that the run has ended
+    history.jsonl    a line a logged step
+    items.parquet    scores per test document
+    status.json      what the run does now (progress; replaced atomically about once a second)
+    run.log          what the run's process printed
+    run.lock         held by whoever works on the run; never deleted
+    weights.safetensors, tokenizer.json, model.json   what `tinylm.load` needs (where weights are kept)
+    checkpoint/      while the run is unfinished
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+SCHEMA = 1
+
+Status = Literal["done", "failed", "diverged"]
+
+
+@dataclass
+class RunRecord:
+    """One run.
+
+    Fields:
+        key: hash of what the run derives from (its folder's name).
+        status: ``done``, ``failed`` (``error`` says why) or ``diverged`` (``error["step"]`` says when).
+        config: the resolved config with its paths, as it ran.
+        choices: config group -> chosen option, such as ``{"model/ffn": "swiglu"}``.
+        metrics: scalars; ``bits_per_byte`` and ``test_loss`` (nats a token) on the test split,
+            ``tune_bits_per_byte`` on the tune split. Missing where the run did not end well; never a sentinel.
+        items: name of the per-document table beside the record, or None.
+        accounting: ``parameters`` {total, active, body, embedding, head, ...}, ``flops_per_token`` (training),
+            ``shape`` as solved, ``solver`` (what it aimed at and missed by).
+        cost: tokens, bytes, flops, seconds (training steps), compile_seconds, evaluate_seconds, wall_seconds,
+            tokens_per_second, peak_memory_bytes, energy_joules (None unless measured).
+        provenance: corpus, tokenizer and store hashes, package versions, code version, processor, threads, precision,
+            initialisation, start and end time (UTC).
+        sweeps: names of the sweeps it belongs to.
+        error: None, or {type, message, step?, traceback?}.
+        warnings: what a reader of the numbers has to know.
+    """
+
+    key: str
+    status: Status
+    config: dict[str, Any]
+    choices: dict[str, str]
+    metrics: dict[str, float] = field(default_factory=dict)
+    items: str | None = None
+    accounting: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    sweeps: list[str] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    def write(self, folder: Path) -> None:
+        """Write ``record.json`` into ``folder``, whole or not at all."""
+        write_json(folder / "record.json", dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """Read ``folder/record.json``.
+
+        Raises:
+            FileNotFoundError: the run has not ended.
+            ValueError: the record is torn or of a newer schema; the message names the file.
+        """
+        path = folder / "record.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not whole: {error}") from error
+        if data.get("schema", 0) > SCHEMA:
+            raise ValueError(f"{path} has schema {data['schema']}; this version reads up to {SCHEMA}")
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace ``path`` by ``data`` as JSON, atomically: a reader sees the old file or the new one, never half."""
+    write_text(path, json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text``, atomically and flushed to disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
