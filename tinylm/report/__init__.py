@@ -1,0 +1,1 @@
+"""Reading the results: frames, comparisons, figures and pages; importable without torch."""

@@ -1,0 +1,1 @@
+"""One figure a file; each takes frames and returns a matplotlib Figure."""

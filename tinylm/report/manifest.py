@@ -1,0 +1,128 @@
+"""The manifest of a sweep: which run serves which arm. Written when a sweep is planned, read by every report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tinylm.errors import UserError, nearest
+from tinylm.record import write_json
+from tinylm.report.claim import Claim
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run's place in a sweep.
+
+    Fields:
+        key: the run's key.
+        arm: the arm that it serves.
+        stage: ``tune`` (its score chooses ``params``) or ``compare`` (its score decides).
+        seed: the run's seed.
+        params: tuned config key -> value.
+        overrides: what the command line would have to say to make this run alone.
+    """
+
+    key: str
+    arm: str
+    stage: Literal["tune", "compare"]
+    seed: int
+    params: dict[str, Any] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A sweep as it was planned: ``root/sweeps/<name>.json``.
+
+    Fields:
+        name, command: the sweep, and the command that made it.
+        claim: its declaration; None for a sweep that claims nothing.
+        jobs: its runs.
+        warnings: what was odd about the files it was read from.
+    """
+
+    name: str
+    command: str
+    claim: Claim | None
+    jobs: list[Job]
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], where: str = "manifest") -> Manifest:
+        """A manifest from its JSON.
+
+        Raises:
+            UserError: it is of a newer schema, lacks a key, or its claim is not valid.
+        """
+        if data.get("schema", 0) > SCHEMA:
+            raise UserError(f"{where} has schema {data['schema']}; this version reads up to {SCHEMA}")
+        known = {item.name for item in dataclasses.fields(Job)}
+        try:
+            jobs = [Job(**{name: value for name, value in job.items() if name in known}) for job in data["jobs"]]
+            block = data.get("claim")
+            claim = None if block is None else Claim.parse(block, f"{where}: claim")
+            return cls(name=data["name"], command=data.get("command", ""), claim=claim, jobs=jobs)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{where} is not a sweep's manifest ({error}); plan the sweep again") from error
+
+    def as_json(self) -> dict[str, Any]:
+        """What the manifest's file holds."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "command": self.command,
+            "claim": None if self.claim is None else dataclasses.asdict(self.claim),
+            "jobs": [dataclasses.asdict(job) for job in self.jobs],
+        }
+
+    def write(self, root: Path) -> Path:
+        """Write ``root/sweeps/<name>.json``, atomically."""
+        path = root / "sweeps" / f"{self.name}.json"
+        write_json(path, self.as_json())
+        return path
+
+    def keys(self, arm: str, stage: str = "compare") -> dict[int, str]:
+        """Seed -> key of an arm's runs in a stage."""
+        return {job.seed: job.key for job in self.jobs if job.arm == arm and job.stage == stage}
+
+
+def read_manifest(name: str, *roots: str | Path) -> Manifest:
+    """The manifest of a sweep from the roots that have one.
+
+    Several roots may hold parts of one sweep (runs here, an archive there): their jobs are joined, and where
+    they declare different seeds, those that all of them declare count as declared, the others as added later.
+
+    Raises:
+        UserError: no root has it, or it cannot be read.
+    """
+    paths = [path for root in roots if (path := Path(root) / "sweeps" / f"{name}.json").is_file()]
+    if not paths:
+        known = {path.stem for root in roots for path in Path(root).glob("sweeps/*.json")}
+        places = ", ".join(str(root) for root in roots)
+        hint = nearest(name, known) if known else "; run it first, or name its root with --root"
+        raise UserError(f"no sweep {name!r} under {places}{hint}")
+    parts = []
+    for path in paths:
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path} is not whole ({error}); plan the sweep again") from error
+        parts.append(Manifest.parse(data, str(path)))
+    first = parts[0]
+    jobs = {(job.key, job.arm, job.stage): job for part in parts for job in part.jobs}
+    claim, warnings = first.claim, []
+    claims = [part.claim for part in parts if part.claim is not None]
+    if claim is not None and len(claims) > 1:
+        declared = [seed for seed in claim.seeds if all(seed in other.seeds for other in claims)]
+        claim = dataclasses.replace(claim, seeds=declared or claim.seeds)
+        plain = [dataclasses.replace(item, seeds=[], cost="") for item in claims]
+        if any(item != plain[0] for item in plain[1:]):
+            warnings.append(f"the claim of {paths[0]} differs from that of another root; the first counts")
+    return Manifest(first.name, first.command, claim, list(jobs.values()), warnings)
