@@ -1,0 +1,1 @@
+"""The command line: parses words, calls a lower floor, prints, ends with an exit code."""

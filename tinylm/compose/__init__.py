@@ -1,0 +1,1 @@
+"""The only room that knows Hydra and OmegaConf: config root, validation, keys, parts, sweeps, launching."""

@@ -1,0 +1,115 @@
+"""Jobs: a resolved config, what of it makes the numbers, and the key that both give.
+
+Everything derived is addressed by the hash of what it derives from. Paths, globs and hub names are replaced by the
+content hash of what they resolve to; where and by how many workers a run goes is left out; an axis at its neutral
+option (null or empty) is dropped, so that a new axis leaves old keys alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from tinylm.compose import schema
+from tinylm.run.settings import Batching, Settings
+
+# Top-level nodes that say where, how and why a run goes, but change none of its numbers.
+OUTSIDE = ("hydra", "machine", "root", "cache", "archives", "keep", "checkpoint_seconds", "claim", "sweeps")
+WIRING = ("_partial_", "_convert_")  # how a class is called, not what it is
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be: plain data, so that it crosses processes as JSON.
+
+    key: 16 hex digits.  config: resolved, validated, with paths.  choices: config group -> option.
+    identity: what was hashed.  folder: where the run lives.
+    """
+
+    key: str
+    config: dict[str, Any]
+    choices: dict[str, str]
+    identity: dict[str, Any]
+    overrides: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config["root"]) / self.key
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def job(composed: DictConfig, hydra: DictConfig | None = None) -> Job:
+    """The job that a composed config describes.
+
+    Args:
+        composed: the config; ``hydra``: Hydra's own node, where ``composed`` does not hold it.
+
+    Raises:
+        UserError: a value is missing, unknown or of the wrong type; a path does not resolve.
+    """
+    node = composed.hydra if hydra is None else hydra
+    choices = {
+        group: str(option)
+        for group, option in node.runtime.choices.items()
+        if not group.startswith("hydra/") and group != "sweeps" and option is not None
+    }
+    overrides = list(node.overrides.task)
+    config = plain(composed)
+    identity = identify(config)
+    return Job(key=digest(identity), config=config, choices=choices, identity=identity, overrides=overrides)
+
+
+def plain(composed: DictConfig) -> dict[str, Any]:
+    """The composed config without Hydra's own node, resolved and validated, as plain data."""
+    config = composed.copy()
+    OmegaConf.set_readonly(config, False)
+    with open_dict(config):
+        config.pop("hydra", None)
+        config.pop("sweeps", None)
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    checked = {str(name): value for name, value in container.items()}
+    claim = checked.pop("claim", None)
+    settings = {name: checked.pop(name) for name in list(checked) if name in Settings.__dataclass_fields__}
+    batch = settings["batch"]
+    settings = schema.fields(settings, Settings, "config")
+    settings["batch"] = schema.fields(batch, Batching, "batch")
+    return {**settings, **schema.check(checked), "claim": claim}
+
+
+def identify(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What enters the key: ``config`` without the nodes that change no number, paths replaced by content hashes."""
+    kept = {name: value for name, value in config.items() if name not in OUTSIDE}
+    kept["data"] = {**kept["data"], **_content(json.dumps(kept["data"], sort_keys=True))}
+    return _without_neutral(kept)
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """16 hex digits of the sha256 of ``identity`` as canonical JSON."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=64)
+def _content(node: str) -> dict[str, str | None]:
+    """Content hashes of a corpus node. Cached for the process: the jobs of a sweep mostly share one corpus."""
+    return dict(instantiate(json.loads(node), _convert_="all").content())
+
+
+def _without_neutral(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        kept = {name: _without_neutral(value) for name, value in node.items()}
+        return {name: value for name, value in kept.items() if value is not None and value != {} and name not in WIRING}
+    if isinstance(node, list):
+        return [_without_neutral(value) for value in node]
+    return node

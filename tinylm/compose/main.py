@@ -1,0 +1,93 @@
+"""Hydra's main, called as from the command line, and its errors as readable ones."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from tinylm.compose import complaints, execute, keys, ledger, session
+from tinylm.compose.progress import Progress
+from tinylm.compose.root import config_root
+from tinylm.errors import UserError
+
+REFUSED = ("--experimental-rerun", "--experimental_rerun")  # it unpickles a file
+
+
+def invoke(arguments: list[str], command: str) -> session.Outcome:
+    """Run Hydra on ``arguments`` (flags first, then overrides).
+
+    Args:
+        command: the line that the user typed, for manifests and reports.
+
+    Raises:
+        UserError: the config cannot be composed, or a job of it cannot run.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    if any(argument.startswith(REFUSED) for argument in arguments):
+        raise UserError("--experimental-rerun is refused: it unpickles a file; start the run again by its overrides")
+    session.current = session.Session(command=command)
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    GlobalHydra.instance().clear()
+    argv, sys.argv = sys.argv, ["tinylm", *arguments]
+    state = Singleton.get_state()
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_root()), config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(complaints.readable(error, _known_keys())) from error
+    finally:
+        sys.argv = argv
+        Singleton.set_state(state)
+    return session.current.outcome
+
+
+def task(config: DictConfig) -> dict[str, Any]:
+    """One job in this process: a single run, or one of a serial or Slurm sweep. Returns plain data."""
+    job = keys.job(config, HydraConfig.get())
+    where = ledger.roots(job.config)
+    record = ledger.find(job.key, where[:1])
+    if not ledger.ended(record):
+        from tinylm.compose.parts import rehearse
+
+        wrong = rehearse([job])
+        if wrong:
+            raise UserError(wrong[0])
+        with Progress({job.folder: " ".join(job.overrides) or job.key}) as progress:
+            progress.begin(job.folder)
+            record = execute.run_job(job)
+    assert record is not None
+    session.current.outcome.root = job.config["root"]
+    session.current.outcome.record = record
+    session.current.outcome.statuses[record.key] = record.status
+    return execute.summary(record)
+
+
+def _known_keys() -> list[str]:
+    """Dotted keys of the default config and the names of all groups, to find the nearest to a wrong one in."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_root()), version_base="1.3"):
+        config = OmegaConf.to_container(compose("config"), resolve=False)
+    root = config_root()
+    groups = [str(folder.relative_to(root)) for folder in root.rglob("*") if folder.is_dir()]
+    return [*groups, *_dotted(config, "")]
+
+
+def _dotted(node: Any, prefix: str) -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    found = []
+    for name, value in node.items():
+        path = f"{prefix}{name}"
+        found += [path, *_dotted(value, f"{path}.")]
+    return found

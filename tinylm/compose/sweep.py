@@ -1,0 +1,210 @@
+"""A sweep: stages of runs, expanded from its claim, checked whole before the first one starts.
+
+Stage ``tune`` (where the claim has one) runs every arm over the same grid on seeds of its own; stage ``compare`` runs
+every arm at the values that won there, on the seeds that decide. Each stage is a batch for the launcher, so a later
+stage may be a function of earlier records.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tinylm.compose import keys, ledger, session
+from tinylm.compose.complaints import readable
+from tinylm.compose.plan import Plan, print_plan
+from tinylm.compose.session import Outcome
+from tinylm.errors import UserError
+from tinylm.report.claim import Claim
+from tinylm.report.manifest import Job as Entry
+from tinylm.report.manifest import Manifest
+
+SHOWN_ERRORS = 8
+
+
+@dataclass(frozen=True)
+class Role:
+    """A job in the role that it plays: arm, stage, seed, tuned values."""
+
+    overrides: list[str]
+    arm: str
+    stage: str
+    seed: int
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+def sweep(
+    loader: ConfigLoader, config: DictConfig, launcher: Launcher, arguments: list[str], plan_only: bool
+) -> Outcome:
+    """Plan the sweep, run what is not done yet, leave a manifest for the report.
+
+    Raises:
+        UserError: jobs that cannot run; all of them are named before any training.
+    """
+    name = config.hydra.runtime.choices.get("sweeps")
+    block = OmegaConf.to_container(config.claim, resolve=True) if config.get("claim") is not None else None
+    claim = Claim.parse(block, f"sweeps/{name}: claim") if isinstance(block, dict) else None  # type: ignore[arg-type]
+    outcome = session.current.outcome
+    outcome.name, outcome.root, outcome.planned_only = name, str(config.root), plan_only
+    outcome.archives = list(config.archives)
+    expander = Expander(loader, config, arguments)
+    if claim is None:
+        _run_stage([Role(o, "", "compare", 0) for o in expander.product([])], expander, launcher, outcome, plan_only)
+        return outcome
+    manifest = Manifest(name=str(name), command=session.current.command, claim=claim, jobs=[])
+    chosen: dict[str, dict[str, Any]] = {arm: {} for arm in claim.arms}
+    if claim.tune is not None:
+        roles = expander.tuning(claim)
+        finished = _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim)
+        chosen = choose(claim, manifest.jobs, expander.roots) if finished else {}
+    roles = expander.comparing(claim, chosen)
+    _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim)
+    return outcome
+
+
+def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Arm -> the grid values with the best mean of the tuning metric over the tuning seeds.
+
+    Values at which a run diverged or failed are out; an arm without any value left is left out.
+    """
+    assert claim.tune is not None
+    sign = 1.0 if claim.direction == "lower" else -1.0
+    chosen: dict[str, dict[str, Any]] = {}
+    for arm in claim.arms:
+        scores: dict[str, list[float]] = {}
+        values: dict[str, dict[str, Any]] = {}
+        for entry in jobs:
+            if entry.arm == arm and entry.stage == "tune":
+                record = ledger.find(entry.key, roots)
+                score = record.metrics.get(claim.tune.metric) if record and record.status == "done" else None
+                point = str(sorted(entry.params.items()))
+                scores.setdefault(point, []).append(math.inf if score is None else sign * score)
+                values[point] = entry.params
+        means = {point: sum(all_) / len(all_) for point, all_ in scores.items()}
+        best = min(means, key=lambda point: means[point], default=None)
+        if best is not None and math.isfinite(means[best]):
+            chosen[arm] = values[best]
+    return chosen
+
+
+class Expander:
+    """Turns a claim and the command line into override lists and jobs.
+
+    Args:
+        arguments: the task overrides of the command line; they win over an arm's own.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig, arguments: list[str]) -> None:
+        self.loader, self.config, self.arguments = loader, config, arguments
+        self._parser = OverridesParser.create(config_loader=loader)
+        self.roots = ledger.roots({"root": str(config.root), "archives": list(config.archives)})
+
+    def product(self, first: list[str]) -> list[list[str]]:
+        """``first``, then the command line (which wins where both name a key), multiplied out by Hydra's grammar."""
+        overrides = self._parser.parse_overrides([*first, *self.arguments])
+        return [list(items) for items in BasicSweeper.split_arguments(overrides, None)[0]]
+
+    def _named(self, key: str) -> bool:
+        return any(item.split("=", 1)[0] == key for item in self.arguments)
+
+    def _seeds(self, seeds: Sequence[int]) -> list[int | None]:
+        return [None] if self._named("seed") else list(seeds)
+
+    def _roles(self, claim: Claim, stage: str, seeds: Sequence[int], points: dict[str, list[dict[str, Any]]]) -> list[Role]:
+        roles = []
+        for arm, declared in claim.arms.items():
+            for point, seed in itertools.product(points.get(arm, []), self._seeds(seeds)):
+                own = [*declared.overrides, *(f"{key}={value}" for key, value in point.items())]
+                own += [] if seed is None else [f"seed={seed}"]
+                for overrides in self.product(own):
+                    named = [item.split("=", 1)[1] for item in overrides if item.startswith("seed=")]
+                    roles.append(Role(overrides, arm, stage, int(named[-1]) if named else 0, point))
+        return roles
+
+    def tuning(self, claim: Claim) -> list[Role]:
+        """Every arm x every point of the grid x every tuning seed."""
+        assert claim.tune is not None
+        keys_ = list(claim.tune.params)
+        grid = [dict(zip(keys_, values, strict=True)) for values in itertools.product(*claim.tune.params.values())]
+        seeds = claim.tune.seeds
+        kept, self.arguments = self.arguments, [a for a in self.arguments if not a.startswith("seed=")]
+        try:
+            return self._roles(claim, "tune", seeds, {arm: grid for arm in claim.arms})
+        finally:
+            self.arguments = kept
+
+    def comparing(self, claim: Claim, chosen: dict[str, dict[str, Any]]) -> list[Role]:
+        """Every arm at its chosen values x every seed that decides."""
+        return self._roles(claim, "compare", claim.seeds, {arm: [point] for arm, point in chosen.items()})
+
+    def jobs(self, roles: Sequence[Role]) -> list[keys.Job]:
+        """Compose, resolve and validate every job.
+
+        Raises:
+            UserError: naming every job that cannot run, before any has.
+        """
+        jobs, wrong = [], []
+        for role in roles:
+            try:
+                jobs.append(keys.job(self.loader.load_sweep_config(self.config, role.overrides)))
+            except (UserError, HydraException, OmegaConfBaseException, ValueError) as error:
+                wrong.append(f"{' '.join(role.overrides)}: {readable(error)}")
+        if not wrong:
+            from tinylm.compose.parts import rehearse
+
+            wrong = rehearse(jobs)
+        if wrong:
+            distinct = list(dict.fromkeys(wrong))
+            more = f"\n... and {len(distinct) - SHOWN_ERRORS} more" if len(distinct) > SHOWN_ERRORS else ""
+            count = f"{len(wrong)} of {len(roles)} jobs cannot run:\n" if len(roles) > 1 else ""
+            raise UserError(count + "\n".join(distinct[:SHOWN_ERRORS]) + more)
+        return jobs
+
+
+def _run_stage(
+    roles: list[Role],
+    expander: Expander,
+    launcher: Launcher,
+    outcome: Outcome,
+    plan_only: bool,
+    manifest: Manifest | None = None,
+    claim: Claim | None = None,
+) -> bool:
+    """Run the jobs of one stage that are not done; whether all of them have ended."""
+    jobs = expander.jobs(roles)
+    distinct: dict[str, tuple[keys.Job, Role]] = {}
+    for task, role in zip(jobs, roles, strict=True):
+        distinct.setdefault(task.key, (task, role))
+    todo = [(task, role) for task, role in distinct.values() if not ledger.ended(ledger.find(task.key, expander.roots))]
+    root = expander.roots[0]
+    if plan_only:
+        plan = Plan(roles=[(r.arm, r.stage, r.seed) for r in roles], jobs=jobs, todo=[task for task, _ in todo])
+        print_plan(plan, claim, expander.roots)
+        return not todo
+    if manifest is not None:
+        manifest.jobs.extend(
+            Entry(task.key, role.arm, role.stage, role.seed, role.params, role.overrides)  # type: ignore[arg-type]
+            for task, role in zip(jobs, roles, strict=True)
+        )
+        manifest.write(root)
+    print(f"{outcome.name or 'multirun'}: {len(distinct)} runs, {len(distinct) - len(todo)} done, {len(todo)} to do", file=sys.stderr)
+    if todo:
+        launcher.launch([role.overrides for _, role in todo], initial_job_idx=0)
+    if manifest is not None:
+        ledger.remember(root, manifest.name, distinct)
+    for key in distinct:
+        record = ledger.find(key, expander.roots)
+        outcome.statuses[key] = record.status if record else "missing"
+    return True

@@ -1,0 +1,1 @@
+"""Runs: parts in, RunRecords out; knows no Hydra."""

@@ -1,0 +1,33 @@
+"""The record of a run that failed: with its error, never with a sentinel number. No torch."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from tinylm.record import RunRecord
+from tinylm.run.provenance import environment
+
+LAST_LINES = 30
+
+
+def record_failure(
+    key: str, config: dict[str, Any], choices: dict[str, str], folder: Path, error: BaseException
+) -> RunRecord:
+    """Write and return the record of a run that ended by ``error``; its checkpoint stays for the next try."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trace = "".join(traceback.format_exception(error)).rstrip().splitlines()[-LAST_LINES:]
+    record = RunRecord(
+        key=key,
+        status="failed",
+        config=config,
+        choices=choices,
+        provenance=environment(),
+        error={"type": type(error).__name__, "message": str(error), "traceback": trace if error.__traceback__ else []},
+    )
+    with FileLock(folder / "run.lock"):
+        record.write(folder)
+    return record

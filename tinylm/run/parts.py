@@ -1,0 +1,39 @@
+"""Parts: everything one run is made of, built and named; no config object crosses this line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tinylm.data.document import Corpus
+from tinylm.evaluate.evaluator import Evaluator
+from tinylm.init.initialiser import Initialiser
+from tinylm.model.lm import LanguageModel
+from tinylm.model.shape import Shape, ShapeRequest
+from tinylm.run.settings import Settings
+from tinylm.train.fit import Machine, Recipe
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What ``run`` needs.
+
+    key, config, choices: as they go into the record.  identity: {"data": ..., "tokenizer": ...}, what the tokenizer
+    and the store are addressed by.  model: a factory, Shape -> LanguageModel.  recipe: how to train.
+    evaluators: name -> evaluator, scored on the test split once, at the end.
+    """
+
+    key: str
+    config: dict[str, Any]
+    choices: dict[str, str]
+    identity: dict[str, Any]
+    settings: Settings
+    corpus: Corpus
+    tokenizer: Any
+    shape: ShapeRequest
+    model: Callable[[Shape], LanguageModel]
+    init: Initialiser
+    recipe: Recipe
+    evaluators: Mapping[str, Evaluator]
+    machine: Machine
