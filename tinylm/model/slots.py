@@ -1,13 +1,15 @@
 """The slots of a decoder block: one abstract class a slot, one concrete class a file in the slot's folder.
 
 A class is abstract or final: variants inherit from the slot's class and from nothing else. A constructor takes
-``shape`` and ``layer`` first (handed by the model), then the variant's own options as keywords with defaults:
-these are what its YAML may set.
+``shape`` (and ``layer``, for layers that are repeated) first, handed by the model, then the variant's own options as
+keywords with defaults: these are what its YAML may set. Layers hold no buffers: a model is made on the meta device
+and every tensor in it is a parameter that an initialiser fills.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -30,8 +32,36 @@ class Side:
     losses: dict[str, Tensor] = field(default_factory=dict)
     stats: dict[str, Tensor] = field(default_factory=dict)
 
+    def add(self, layer: str, side: Side) -> None:
+        """Take in what a layer said, each name after the layer's: ``blocks.0.ffn.balance``."""
+        self.losses.update({f"{layer}.{name}": value for name, value in side.losses.items()})
+        self.stats.update({f"{layer}.{name}": value for name, value in side.stats.items()})
 
-class FFN(nn.Module, ABC):
+
+class Slot(nn.Module, ABC):
+    """A part of the model that declares its parameters: what each is, and how it starts.
+
+    Attributes:
+        outputs: own matrices whose product is added to the residual stream; initialisers may start them smaller.
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ()
+
+    def roles(self) -> Mapping[str, Role]:
+        """Own parameter name -> role: matrices have two axes, experts three, biases one; others say so themselves."""
+        by_axes: dict[int, Role] = {1: "bias", 2: "matrix", 3: "expert"}
+        return {name: by_axes[parameter.dim()] for name, parameter in self.named_parameters()}
+
+    def starts(self) -> Mapping[str, float]:
+        """Own parameter name -> the constant it starts from; the others are drawn. Biases start at 0."""
+        return {name: 0.0 for name, role in self.roles().items() if role == "bias"}
+
+    def sites(self) -> Mapping[str, nn.Module]:
+        """Own modules that others may wrap or replace, by their names within the slot: the children."""
+        return dict(self.named_children())
+
+
+class FFN(Slot):
     """Feed-forward slot: ``forward(x_BTD, context) -> (y_BTD, Side)``; the residual is added by the block."""
 
     causal_train: ClassVar[bool] = True
@@ -49,7 +79,7 @@ class FFN(nn.Module, ABC):
         return 0
 
 
-class Attention(nn.Module, ABC):
+class Attention(Slot):
     """Attention slot: ``forward(x_BTD, context) -> (y_BTD, Side)``. Causality comes from the context."""
 
     causal_train: ClassVar[bool] = True
@@ -63,24 +93,31 @@ class Attention(nn.Module, ABC):
         """Forward FLOPs of one token in a sequence of T, the score and value products over all T included."""
 
 
-class Norm(nn.Module, ABC):
-    """Normalisation slot: ``forward(x_BTD) -> y_BTD``."""
+class Norm(Slot):
+    """Normalisation slot: ``forward(x_BTD) -> y_BTD``. Its gains have the role ``norm`` and start at 1."""
 
     @abstractmethod
     def forward(self, x_BTD: Tensor) -> Tensor: ...
 
+    def sites(self) -> Mapping[str, nn.Module]:
+        """The norm itself, as the site without a name of its own."""
+        return {"": self}
 
-class Position(nn.Module, ABC):
-    """Position slot, shared by all layers: it may act on the embedding, on queries and keys, or on the scores."""
+
+class Position(Slot):
+    """Position slot, one for all layers: it acts on the embedding, on queries and keys, or on the scores.
+
+    What the layers share is made once a forward and travels in the context.
+    """
 
     @abstractmethod
     def embed(self, x_BTD: Tensor, positions_BT: Tensor) -> Tensor:
         """Token embeddings with position added (or as they are)."""
 
     @abstractmethod
-    def rotate(self, q_BHTK: Tensor, k_BGTK: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        """Queries and keys with position in them (or as they are)."""
+    def rotation(self, positions_BT: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines (B, T, K / 2) by which every layer turns its queries and keys, or None."""
 
     @abstractmethod
-    def bias(self, context: Context) -> Tensor | None:
-        """What is added to the scores before the softmax, broadcastable to (B, H, T, T), or None."""
+    def bias(self, positions_BT: Tensor) -> Tensor | None:
+        """What every layer adds to its scores before the softmax, (1, H, T, T), or None."""

@@ -1,0 +1,90 @@
+"""What a model has and what a token costs: parameters and FLOPs by part, total and active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from tinylm.model.block import Block
+from tinylm.model.lm import LanguageModel
+from tinylm.model.shape import Shape
+from tinylm.model.slots import Slot
+
+
+def parameters(model: LanguageModel) -> dict[str, int]:
+    """Parameters by part.
+
+    ``total`` is the sum of ``embedding`` (token table), ``position``, ``attention``, ``ffn``, ``norm`` and ``head``
+    (0 when tied: the table counts once). ``body`` is what the blocks and the norms hold: total less embedding,
+    position table and head, as in Kaplan et al. 2020 (arXiv 2001.08361), section 2.1. ``active`` is total less what
+    one token does not use.
+    """
+    inner = {part: 0 for part in ("position", "attention", "ffn", "norm")}
+    for path, slot in model.slots():
+        inner[_part(path)] += _numel(slot)
+    embedding = model.embedding.weight.numel()
+    head = 0 if model.unembedding is None else model.unembedding.weight.numel()
+    total = embedding + head + sum(inner.values())
+    return {
+        "total": total,
+        "active": total - _inactive(model),
+        "body": total - embedding - head - inner["position"],
+        "embedding": embedding,
+        "head": head,
+        **inner,
+    }
+
+
+def flops_per_token(model: LanguageModel, T: int) -> dict[str, float]:
+    """FLOPs of one token in a sequence of T, by part.
+
+    Conventions: matrix products only, a multiply-add is 2; attention's score and value products count over all T,
+    masked or not, as they are computed; training is 3 forwards (each product has two in the backward).
+    ``attention``, ``ffn``, ``head``, ``forward`` and ``training`` count the active parameters; ``forward_total`` and
+    ``training_total`` count as if a token used all parameters.
+    """
+    blocks = [block for block in model.blocks if isinstance(block, Block)]
+    attention = sum(block.attention.flops_per_token(T) for block in blocks)
+    ffn = sum(block.ffn.flops_per_token() for block in blocks)
+    head = 2.0 * model.shape.width * model.shape.vocab
+    forward = attention + ffn + head
+    forward_total = forward + 2.0 * _inactive(model)
+    return {
+        "attention": attention,
+        "ffn": ffn,
+        "head": head,
+        "forward": forward,
+        "training": 3 * forward,
+        "forward_total": forward_total,
+        "training_total": 3 * forward_total,
+    }
+
+
+def counter(model: Callable[[Shape], LanguageModel], count: Literal["total", "body"]) -> Callable[[Shape], int]:
+    """The function that ``solve`` asks: a shape's parameters, counted on a model that takes no memory.
+
+    Args:
+        model: makes the model of a shape.
+        count: which of ``parameters`` to count.
+    """
+
+    def counted(shape: Shape) -> int:
+        with torch.device("meta"):
+            return parameters(model(shape))[count]
+
+    return counted
+
+
+def _part(path: str) -> str:
+    name = path.rsplit(".", 1)[-1]
+    return "norm" if name.endswith("norm") else name
+
+
+def _numel(slot: Slot) -> int:
+    return sum(parameter.numel() for parameter in slot.parameters())
+
+
+def _inactive(model: LanguageModel) -> int:
+    return sum(block.ffn.inactive_parameters() for block in model.blocks if isinstance(block, Block))

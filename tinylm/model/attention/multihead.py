@@ -1,0 +1,42 @@
+"""Multi-head attention with grouped keys over all that the context lets a token see."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from tinylm.model.context import Context
+from tinylm.model.kernel import attend, rotate
+from tinylm.model.shape import Shape
+from tinylm.model.slots import Attention, Side
+
+
+class MultiHead(Attention):
+    """Multi-head attention; ``shape.kv_heads`` below ``shape.heads`` shares keys and values between heads.
+
+    Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2; grouped keys: Ainslie et al. 2023 (arXiv 2305.13245).
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ("o.weight",)
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.q = nn.Linear(shape.width, shape.heads * shape.head_dim, bias=False)
+        self.k = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
+        self.v = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
+        self.o = nn.Linear(shape.heads * shape.head_dim, shape.width, bias=False)
+
+    def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
+        K = self.shape.head_dim
+        q_BHTK = rotate(self.q(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2), context.rotation_BTK)
+        k_BGTK = rotate(self.k(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2), context.rotation_BTK)
+        v_BGTK = self.v(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2)
+        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, context.visible_B1TT, context.bias_1HTT, context.causal)
+        return self.o(y_BHTK.transpose(1, 2).flatten(2)), Side()
+
+    def flops_per_token(self, T: int) -> float:
+        shape = self.shape
+        projections = 4 * shape.width * shape.head_dim * (shape.heads + shape.kv_heads)
+        return float(projections + 4 * T * shape.heads * shape.head_dim)

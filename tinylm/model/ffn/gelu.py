@@ -1,0 +1,32 @@
+"""Two matrices with a Gaussian error linear unit between them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinylm.model.context import Context
+from tinylm.model.shape import Shape
+from tinylm.model.slots import FFN, Side
+
+
+class GELU(FFN):
+    """``down(gelu(up(x)))``, the exact unit, without biases. Hendrycks and Gimpel 2016 (arXiv 1606.08415), section 2.
+
+    The hidden size is ``shape.hidden``.
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ("down.weight",)
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(shape.width, shape.hidden, bias=False)
+        self.down = nn.Linear(shape.hidden, shape.width, bias=False)
+
+    def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
+        return self.down(functional.gelu(self.up(x_BTD))), Side()
+
+    def flops_per_token(self) -> float:
+        return 2.0 * (self.up.weight.numel() + self.down.weight.numel())

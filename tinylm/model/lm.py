@@ -1,0 +1,133 @@
+"""The decoder language model, put together from slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinylm.batch import Batch
+from tinylm.model.block import Block
+from tinylm.model.context import Context
+from tinylm.model.shape import Shape
+from tinylm.model.slots import FFN, Attention, Norm, Position, Role, Side, Slot
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Output(Generic[T_co]):
+    """What a forward gives.
+
+    Fields:
+        hidden_BTD: the stream after the last norm; ``model.head`` makes logits of it.
+        side: losses and statistics of the layers, by layer name.
+        read: what the ``read`` function returned, None without one.
+    """
+
+    hidden_BTD: Tensor
+    side: Side
+    read: T_co
+
+
+class LanguageModel(nn.Module):
+    """Token table, pre-norm blocks, last norm and head; which layers they hold is up to the factories.
+
+    Parameters are left as they were allocated: an initialiser fills them, so a model is best made under
+    ``torch.device("meta")``.
+
+    Args:
+        shape: sizes.
+        attention, ffn: called as ``(shape, layer)``, once a block.
+        norm: called as ``(shape)``.
+        position: called as ``(shape)``, once.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        attention: Callable[[Shape, int], Attention],
+        ffn: Callable[[Shape, int], FFN],
+        norm: Callable[[Shape], Norm],
+        position: Callable[[Shape], Position],
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocab, shape.width)
+        self.position = position(shape)
+        self.blocks = nn.ModuleList(
+            Block(shape, layer, attention=attention, ffn=ffn, norm=norm) for layer in range(shape.depth)
+        )
+        self.norm = norm(shape)
+        self.unembedding = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
+
+    def forward(
+        self, batch: Batch, read: Callable[[Callable[[Tensor], Tensor], Tensor], T_co] | None = None
+    ) -> Output[T_co | None]:
+        """Read a batch.
+
+        Args:
+            read: called as ``read(head, hidden_BTD)`` inside the forward, where sharded weights are gathered; what it
+                returns comes back as ``Output.read``. Losses are computed here.
+        """
+        context = Context.of(batch)
+        context = replace(
+            context,
+            rotation_BTK=self.position.rotation(context.positions_BT),
+            bias_1HTT=self.position.bias(context.positions_BT),
+        )
+        side = Side()
+        x_BTD = self.position.embed(self.embedding(batch.ids_BT), context.positions_BT)
+        for layer, block in enumerate(self.blocks):
+            x_BTD, said = block(x_BTD, context)
+            side.add(f"blocks.{layer}", said)
+        hidden_BTD = self.norm(x_BTD)
+        return Output(hidden_BTD, side, None if read is None else read(self.head, hidden_BTD))
+
+    def head(self, hidden_BTD: Tensor) -> Tensor:
+        """Logits (B, T, V) of hidden states, in the precision of the matrix products; any leading axes will do."""
+        table_VD = self.embedding.weight if self.unembedding is None else self.unembedding.weight
+        return functional.linear(hidden_BTD, table_VD)
+
+    def slots(self) -> Iterator[tuple[str, Slot]]:
+        """Every part made by a factory, by its module name, in the order of the forward."""
+        yield "position", self.position
+        for layer, block in enumerate(self.blocks):
+            yield from ((f"blocks.{layer}.{name}", slot) for name, slot in block.slots())
+        yield "norm", self.norm
+
+    def roles(self) -> dict[str, Role]:
+        """Parameter name -> what it is; a tied head is the one parameter of role ``embedding``."""
+        roles: dict[str, Role] = {"embedding.weight": "embedding"}
+        for path, slot in self.slots():
+            roles.update({f"{path}.{name}": role for name, role in slot.roles().items()})
+        if self.unembedding is not None:
+            roles["unembedding.weight"] = "head"
+        return roles
+
+    def starts(self) -> dict[str, float]:
+        """Parameter name -> the constant that it starts from; the others are drawn."""
+        return {f"{path}.{name}": value for path, slot in self.slots() for name, value in slot.starts().items()}
+
+    def outputs(self) -> list[str]:
+        """Names of the matrices whose product is added to the residual stream."""
+        return [f"{path}.{name}" for path, slot in self.slots() for name in slot.outputs]
+
+    def sites(self) -> dict[str, nn.Module]:
+        """Stable name, which is its path -> module that others may wrap: ``blocks.0.attention.q``, ``norm``, ..."""
+        sites: dict[str, nn.Module] = {"embedding": self.embedding}
+        for path, slot in self.slots():
+            sites.update({f"{path}.{name}" if name else path: site for name, site in slot.sites().items()})
+        if self.unembedding is not None:
+            sites["unembedding"] = self.unembedding
+        return sites
+
+    @property
+    def causal(self) -> bool:
+        """Whether no layer lets a token see later ones, as the layers declare for training or evaluation."""
+        layers = [layer for block in self.blocks for layer in (block.attention, block.ffn)]
+        return all(layer.causal_train if self.training else layer.causal_eval for layer in layers)

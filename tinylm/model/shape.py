@@ -1,0 +1,217 @@
+"""The shape of a model, and the solver that finds one for a budget of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from tinylm.errors import UserError
+
+HIDDEN_STEP = 8  # hidden sizes are multiples of it: rows of 16 bytes in bf16
+TOLERANCE = 0.01  # of the budget
+NEIGHBOURS = 6  # widths tried on the way to a shape within the tolerance
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Every number that fixes the sizes of a model's tensors.
+
+    Fields:
+        depth: blocks.
+        width: numbers a token in the residual stream (D).
+        heads: query heads (H).
+        kv_heads: key and value heads (G); they divide ``heads``.
+        head_dim: numbers a head (K).
+        hidden: hidden size of a feed-forward layer (F).
+        vocab: tokens in the vocabulary (V).
+        context: tokens in the longest sequence (T).
+        tied: the output head is the token table.
+    """
+
+    depth: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int
+    vocab: int
+    context: int
+    tied: bool
+
+
+@dataclass(frozen=True)
+class ShapeRequest:
+    """What a config asks of a shape; what is None is worked out.
+
+    Args:
+        depth: blocks.
+        width: residual width; None: the multiple of ``head_dim`` that comes closest to ``parameters``.
+        hidden: feed-forward hidden size; None: the multiple of 8 that takes up the rest of ``parameters``, or is
+            closest to ``ratio`` x width where no ``parameters`` are given.
+        ratio: hidden / width aimed at while the width is sought.
+        head_dim: numbers a head.
+        heads: query heads; None: width / head_dim.
+        kv_heads: key and value heads; None: as many as query heads.
+        tied: the output head is the token table.
+        parameters: budget; None: width has to be given.
+        count: what the budget counts: all parameters, or the body (neither token table, position table nor head).
+    """
+
+    depth: int
+    width: int | None = None
+    hidden: int | None = None
+    ratio: float = 8 / 3
+    head_dim: int = 32
+    heads: int | None = None
+    kv_heads: int | None = None
+    tied: bool = True
+    parameters: int | None = None
+    count: Literal["total", "body"] = "total"
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A shape and how near it came.
+
+    Fields:
+        target: parameters asked for, or None.
+        reached: parameters of the shape, counted as ``ShapeRequest.count`` says.
+        missed: (reached - target) / target; 0 without a target.
+        note: the same in a line for people.
+    """
+
+    shape: Shape
+    target: int | None
+    reached: int
+    missed: float
+    note: str
+
+
+def solve(request: ShapeRequest, *, vocab: int, context: int, count: Callable[[Shape], int]) -> Solved:
+    """The shape that a request asks for, within 1% of its parameters.
+
+    The width is sought at ``ratio``, among multiples of the head size; then the hidden size takes up the rest. Where
+    its steps are too coarse at the nearest width, the next nearest are tried.
+
+    Args:
+        vocab: tokens in the vocabulary.
+        context: tokens in the longest sequence.
+        count: parameters of a shape, all or the body's as ``request.count`` says; it must grow with width and hidden.
+
+    Raises:
+        UserError: the request contradicts itself, or no shape comes within 1%; the message says what was reachable.
+    """
+    _refuse(request)
+    if request.parameters is None:
+        assert request.width is not None  # _refuse
+        hidden = request.hidden or _aimed(request, request.width)
+        shape = _at(request, request.width, hidden, vocab, context)
+        reached = count(shape)
+        note = f"width {shape.width}, hidden {hidden}: {reached:,} parameters ({request.count})"
+        return Solved(shape, None, reached, 0.0, note)
+
+    @cache
+    def size(width: int, hidden: int) -> int:
+        return count(_at(request, width, hidden, vocab, context))
+
+    target = request.parameters
+    nearest: tuple[float, int, int] | None = None  # |missed|, width, hidden
+    for width in _widths(request, size):
+        hidden = request.hidden or _closest(lambda n, w=width: size(w, n * HIDDEN_STEP), target) * HIDDEN_STEP
+        miss = abs(size(width, hidden) - target) / target
+        if nearest is None or miss < nearest[0]:
+            nearest = (miss, width, hidden)
+        if miss <= TOLERANCE:
+            break
+    assert nearest is not None  # there is always a width to try
+    _, width, hidden = nearest
+    reached = size(width, hidden)
+    missed = (reached - target) / target
+    found = f"width {width}, hidden {hidden} ({hidden / width:.2f} x width): {reached:,} parameters ({request.count})"
+    if abs(missed) > TOLERANCE:
+        raise UserError(
+            f"shape.parameters={target} ({request.count}) cannot be met within {TOLERANCE:.0%} at depth "
+            f"{request.depth}, head_dim {request.head_dim} and a vocabulary of {vocab}; the nearest is {found}, "
+            f"{missed:+.1%}: change shape.depth, shape.head_dim, the vocabulary, or set shape.parameters={reached}"
+        )
+    shape = _at(request, width, hidden, vocab, context)
+    return Solved(shape, target, reached, missed, f"{found}, {missed:+.2%} of {target:,}")
+
+
+def _refuse(request: ShapeRequest) -> None:
+    """Raise on a request that no search can mend."""
+    for name in ("depth", "width", "hidden", "head_dim", "heads", "kv_heads", "parameters"):
+        value = getattr(request, name)
+        if value is not None and value < 1:
+            raise UserError(f"shape.{name} is {value}; it has to be 1 or more")
+    if request.ratio <= 0:
+        raise UserError(f"shape.ratio is {request.ratio}; hidden / width has to be above 0")
+    if request.width is None and request.parameters is None:
+        raise UserError("shape has neither width nor parameters; give shape.width, or shape.parameters to solve for it")
+    if request.width is not None and request.hidden is not None and request.parameters is not None:
+        raise UserError("shape has width, hidden and parameters, which leaves nothing to solve for; set one of them null")
+    if request.width is not None and request.heads is None and request.width % request.head_dim:
+        raise UserError(
+            f"shape.width={request.width} is no multiple of shape.head_dim={request.head_dim}; "
+            "change one of them or set shape.heads"
+        )
+    if request.kv_heads is not None:
+        heads = request.heads or (request.width and request.width // request.head_dim)
+        if heads and heads % request.kv_heads:
+            raise UserError(f"shape.kv_heads={request.kv_heads} does not divide the {heads} query heads")
+
+
+def _at(request: ShapeRequest, width: int, hidden: int, vocab: int, context: int) -> Shape:
+    """The shape at a width and a hidden size."""
+    heads = request.heads or width // request.head_dim
+    return Shape(
+        depth=request.depth,
+        width=width,
+        heads=heads,
+        kv_heads=request.kv_heads or heads,
+        head_dim=request.head_dim,
+        hidden=hidden,
+        vocab=vocab,
+        context=context,
+        tied=request.tied,
+    )
+
+
+def _aimed(request: ShapeRequest, width: int) -> int:
+    return max(1, round(request.ratio * width / HIDDEN_STEP)) * HIDDEN_STEP
+
+
+def _widths(request: ShapeRequest, size: Callable[[int, int], int]) -> Iterator[int]:
+    """The width asked for, or the admissible ones, nearest to the budget first."""
+    if request.width is not None:
+        yield request.width
+        return
+    # Heads come in whole groups: where they follow from the width, it steps by a head for each key head.
+    step = request.head_dim * (request.kv_heads or 1 if request.heads is None else 1)
+
+    def at_ratio(n: int) -> int:
+        return size(n * step, request.hidden or _aimed(request, n * step))
+
+    assert request.parameters is not None
+    target = request.parameters
+    middle = _closest(at_ratio, target)
+    near = range(max(1, middle - NEIGHBOURS // 2), middle + NEIGHBOURS // 2 + 1)
+    for n in sorted(near, key=lambda n: abs(at_ratio(n) - target)):
+        yield n * step
+
+
+def _closest(size: Callable[[int], int], target: int) -> int:
+    """The n >= 1 whose size, which grows with n, is closest to the target."""
+    high = 1
+    while size(high) < target:
+        high *= 2
+    low = max(1, high // 2)
+    while low < high:
+        middle = (low + high) // 2
+        if size(middle) < target:
+            low = middle + 1
+        else:
+            high = middle
+    return min((n for n in (low - 1, low) if n >= 1), key=lambda n: abs(size(n) - target))
