@@ -1,0 +1,124 @@
+"""A tiny run for the tests of training: a real model, made-up batches, a recipe; importable by child processes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tinylm.batch import IGNORE, Batch
+from tinylm.model.attention.multihead import MultiHead
+from tinylm.model.ffn.swiglu import SwiGLU
+from tinylm.model.lm import LanguageModel
+from tinylm.model.norm.rms import RMS
+from tinylm.model.position.rotary import Rotary
+from tinylm.model.shape import Shape
+from tinylm.streams import Streams
+from tinylm.train.budget import Steps
+from tinylm.train.fit import fit
+from tinylm.train.objective.next_token import NextToken
+from tinylm.train.optim.adamw import AdamW
+from tinylm.train.recipe import Fit, Machine, Recipe
+from tinylm.train.rounds.single import Single
+from tinylm.train.schedule.wsd import WarmupStableDecay
+from tinylm.train.update.accumulate import Accumulate
+
+SHAPE = Shape(depth=2, width=32, heads=2, kv_heads=2, head_dim=16, hidden=64, vocab=96, context=32, tied=True)
+
+
+class Chain:
+    """Batches of a made-up language in which each token follows from the one before, most of the time.
+
+    Some targets are ``IGNORE``, unevenly, and rows hold two documents.
+    """
+
+    def __init__(self, shape: Shape = SHAPE, size: int = 8) -> None:
+        self.shape = shape
+        self.size = size
+        self.tokens_per_step = float(size * shape.context)
+        self.bytes_per_step = 3 * self.tokens_per_step
+
+    def __getitem__(self, step: int) -> Batch:
+        draw = torch.Generator().manual_seed(step)
+        T, V = self.shape.context, self.shape.vocab
+        ids_BT = torch.randint(V, (self.size, T + 1), generator=draw)
+        for t in range(1, T + 1):
+            follows_B = torch.rand(self.size, generator=draw) < 0.9
+            ids_BT[:, t] = torch.where(follows_B, (ids_BT[:, t - 1] * 5 + 1) % V, ids_BT[:, t])
+        targets_BT = ids_BT[:, 1:].clone()
+        targets_BT[: self.size // 4, T // 2 :] = IGNORE
+        document_BT = (torch.arange(T) >= T // 3).long().expand(self.size, T).contiguous()
+        return _counted(Batch(ids_BT[:, :-1].contiguous(), targets_BT, document_BT=document_BT))
+
+    def rows(self, step: int, rank: int, world: int) -> Batch:
+        whole = self[step]
+        fields = {n: v[rank::world] for n, v in vars(whole).items() if isinstance(v, torch.Tensor)}
+        return _counted(replace(whole, **fields))
+
+
+def _counted(batch: Batch) -> Batch:
+    scored = int((batch.targets_BT != IGNORE).sum())
+    return replace(batch, tokens=scored, bytes=3 * scored)
+
+
+def model(shape: Shape = SHAPE, seed: int = 0) -> LanguageModel:
+    """A decoder with normal weights of 0.02 and gains of one."""
+    built = LanguageModel(shape, attention=MultiHead, ffn=SwiGLU, norm=RMS, position=Rotary)
+    draw = torch.Generator().manual_seed(seed)
+    starts = built.starts()
+    with torch.no_grad():
+        for name, parameter in built.named_parameters():
+            if name in starts:
+                parameter.fill_(starts[name])
+            else:
+                parameter.normal_(0, 0.02, generator=draw)
+    return built
+
+
+def recipe(steps: int = 40, **changes: Any) -> Recipe:
+    """AdamW, warm-up–stable–decay, fp32, eager."""
+    plain = Recipe(
+        objective=NextToken(),
+        update=Accumulate(),
+        optimiser=partial(AdamW, lr=1e-2),
+        schedule=WarmupStableDecay(warmup=0.1),
+        rounds=Single(),
+        budget=Steps(steps),
+        precision="fp32",
+        compile=False,
+    )
+    return replace(plain, **changes)
+
+
+def score(scored: nn.Module) -> dict[str, float]:
+    """Loss on a batch that is not trained on."""
+    batch = Chain()[10**6]
+    scored.eval()
+    with torch.no_grad():
+        output = scored(batch)
+        logits_NV = scored.head(output.hidden_BTD).flatten(0, 1)
+    loss = nn.functional.cross_entropy(logits_NV, batch.targets_BT.flatten(), ignore_index=IGNORE)
+    return {"tune_loss": loss.item()}
+
+
+def run(
+    folder: Path, chosen: Recipe, checkpoint_seconds: float = 1e9, machine: Machine | None = None, **more: Any
+) -> tuple[LanguageModel, Fit]:
+    """Fit the tiny model in ``folder``."""
+    trained = more.pop("model", None) or model()
+    answer = fit(
+        trained,
+        more.pop("batches", None) or Chain(),
+        recipe=chosen,
+        machine=machine or Machine(),
+        streams=Streams(0),
+        folder=folder,
+        flops_per_token=1e5,
+        score=more.pop("score", score),
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    return trained, answer

@@ -1,0 +1,1 @@
+"""Training: one loop, whose optimiser, schedule, objective, update and rounds are slots."""

@@ -1,0 +1,50 @@
+"""Lion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from tinylm.train.roles import Roled, decay_groups, trainable
+
+
+class Lion(Optimizer):
+    """Sign of an interpolated momentum. Chen et al. 2023, arXiv:2302.06675, algorithm 2.
+
+    Its update has magnitude one in every entry, so it wants a learning rate 3 to 10 times smaller than AdamW's and a
+    weight decay as many times larger (section 5 there).
+
+    Args:
+        model: its trainable parameters, by role; norms and biases are not decayed.
+        lr: peak learning rate.
+        beta1: weight of the momentum in the update.
+        beta2: decay of the momentum, a step.
+        weight_decay: times the learning rate, taken off each step.
+    """
+
+    def __init__(
+        self, model: Roled, lr: float = 6e-4, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.5
+    ) -> None:
+        super().__init__(decay_groups(trainable(model), weight_decay), {"lr": lr, "beta1": beta1, "beta2": beta2})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:
+        """One update of all parameters that have a gradient; ``closure`` is not used."""
+        for group in self.param_groups:
+            parameters: list[Tensor] = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            gradients: list[Tensor] = [p.grad for p in parameters]
+            for p in parameters:
+                if not self.state[p]:
+                    self.state[p]["momentum"] = torch.zeros_like(p)
+            momenta = [self.state[p]["momentum"] for p in parameters]
+            updates = torch._foreach_lerp(momenta, gradients, 1 - group["beta1"])
+            torch._foreach_sign_(updates)
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+            torch._foreach_lerp_(momenta, gradients, 1 - group["beta2"])

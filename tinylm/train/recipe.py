@@ -1,0 +1,98 @@
+"""What a fit is asked for and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from torch.optim import Optimizer
+
+from tinylm.batch import Batch
+from tinylm.train.budget import Budget
+from tinylm.train.slots import Objective, Rounds, Schedule, Update
+
+
+class Batches(Protocol):
+    """The batches of a run; any step can be read without the ones before it."""
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Positions that a step reads (the mean, where it varies)."""
+
+    @property
+    def bytes_per_step(self) -> float:
+        """UTF-8 bytes that a step's scored targets stand for, on average."""
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of ``step``, from 0; pure."""
+
+    def rows(self, step: int, rank: int, world: int) -> Batch:
+        """Rows ``rank::world`` of the batch of ``step``, with their own ``tokens`` and ``bytes``."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: everything that changes the numbers.
+
+    Fields:
+        optimiser: model -> optimiser, whose parameter groups carry their peak rate as ``lr``.
+        precision: ``bf16`` is autocast with fp32 master weights.
+        compile: ``auto`` decides by the planned work alone (``compilation.pays``), never by a measured time.
+        micro: sequences a forward; None is the whole batch.
+        score_every: fraction of the budget between two scores on the tune split.
+    """
+
+    objective: Objective
+    update: Update
+    optimiser: Callable[[Any], Optimizer]
+    schedule: Schedule
+    rounds: Rounds
+    budget: Budget
+    precision: Literal["bf16", "fp32"] = "bf16"
+    compile: bool | Literal["auto"] = "auto"
+    micro: int | None = None
+    score_every: float = 0.1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run computes; no part of its identity.
+
+    Args:
+        accelerator: Lightning's name: cpu, gpu, auto.
+        devices: devices a node; processes, on a CPU.
+        strategy: Lightning's name: auto, ddp_fork (this process starts the others and waits), ddp (a job manager
+            starts one process a device).
+        threads: threads a process. Always set, since one and two threads differ in bits.
+        num_nodes: machines.
+    """
+
+    accelerator: str = "cpu"
+    devices: int = 1
+    strategy: str = "auto"
+    threads: int = 1
+    num_nodes: int = 1
+
+
+@dataclass
+class Fit:
+    """What a fit cost.
+
+    seconds: training steps with their data; compilation, scores and checkpoints excluded.
+    tokens: scored targets.  flops: by the model's own account, over all positions.  resumed: how often it went on
+    from a checkpoint.  scores: the last scores on the tune split.
+    """
+
+    steps: int
+    tokens: int
+    bytes: int
+    flops: float
+    seconds: float
+    compile_seconds: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    resumed: int
+    compiled: bool
+    scores: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
