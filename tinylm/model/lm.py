@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,11 +15,11 @@ from tinylm.model.context import Context
 from tinylm.model.shape import Shape
 from tinylm.model.slots import FFN, Attention, Norm, Position, Role, Side, Slot
 
-T_co = TypeVar("T_co", covariant=True)
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
-class Output(Generic[T_co]):
+class Output(Generic[Read]):
     """What a forward gives.
 
     Fields:
@@ -30,7 +30,7 @@ class Output(Generic[T_co]):
 
     hidden_BTD: Tensor
     side: Side
-    read: T_co
+    read: Read
 
 
 class LanguageModel(nn.Module):
@@ -65,9 +65,15 @@ class LanguageModel(nn.Module):
         self.norm = norm(shape)
         self.unembedding = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
 
+    @overload
+    def forward(self, batch: Batch) -> Output[None]: ...
+
+    @overload
+    def forward(self, batch: Batch, read: Callable[[Callable[[Tensor], Tensor], Tensor], Read]) -> Output[Read]: ...
+
     def forward(
-        self, batch: Batch, read: Callable[[Callable[[Tensor], Tensor], Tensor], T_co] | None = None
-    ) -> Output[T_co | None]:
+        self, batch: Batch, read: Callable[[Callable[[Tensor], Tensor], Tensor], Read] | None = None
+    ) -> Output[Read] | Output[None]:
         """Read a batch.
 
         Args:
@@ -86,7 +92,9 @@ class LanguageModel(nn.Module):
             x_BTD, said = block(x_BTD, context)
             side.add(f"blocks.{layer}", said)
         hidden_BTD = self.norm(x_BTD)
-        return Output(hidden_BTD, side, None if read is None else read(self.head, hidden_BTD))
+        if read is None:
+            return Output(hidden_BTD, side, None)
+        return Output(hidden_BTD, side, read(self.head, hidden_BTD))
 
     def head(self, hidden_BTD: Tensor) -> Tensor:
         """Logits (B, T, V) of hidden states, in the precision of the matrix products; any leading axes will do."""

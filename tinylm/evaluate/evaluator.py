@@ -1,0 +1,84 @@
+"""What is scored, and what a score is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from tinylm.model.lm import LanguageModel
+
+
+class Vocabulary(Protocol):
+    """What an evaluator reads of a tokenizer."""
+
+    @property
+    def bos(self) -> int:
+        """The id that opens a document."""
+        ...
+
+    @property
+    def eos(self) -> int:
+        """The id that closes it."""
+        ...
+
+    def encode(self, text: str) -> Sequence[int]:
+        """The ids of a text, without the two marks."""
+        ...
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids; marks are nothing."""
+        ...
+
+
+class Text(NamedTuple):
+    """One document: ``ids`` from BOS to EOS, how many ``bytes`` of UTF-8 it has, the number of its ``domain``."""
+
+    ids: np.ndarray
+    bytes: int
+    domain: int | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated.
+
+    Fields:
+        model: on its device. Windows come in many lengths: hand in the plain module, not a compiled one.
+        tokenizer: its vocabulary.
+        context: tokens in a window.
+        documents: split -> its documents, in their fixed order; plain triples will do.
+        precision: ``bf16`` (autocast) or ``fp32``.
+    """
+
+    model: LanguageModel
+    tokenizer: Vocabulary
+    context: int
+    documents: Callable[[str], Sequence[Text]]
+    precision: Literal["bf16", "fp32"] = "fp32"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """scalars: name -> number.  items: column -> a value a document, or None."""
+
+    scalars: dict[str, float]
+    items: dict[str, list[Any]] | None = None
+
+
+class Evaluator(ABC):
+    """Scores a subject.
+
+    Attributes:
+        name: of the evaluator, for the record.
+        version: changes with anything that changes the numbers; numbers of two versions are never compared.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, subject: Subject) -> Scores: ...

@@ -1,0 +1,94 @@
+"""Initialisers, and the chain of them that fills every parameter of a model exactly once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from tinylm.model.lm import LanguageModel
+from tinylm.streams import Streams
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an initialiser filled.
+
+    initialiser: its name.  filled: parameter name -> what it was filled from.
+    """
+
+    initialiser: str
+    filled: Mapping[str, str]
+
+    def summary(self) -> dict[str, Any]:
+        """For the record: the initialiser, and how many tensors came from where."""
+        return {"initialiser": self.initialiser, "tensors": dict(sorted(Counter(self.filled.values()).items()))}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What initialisers may draw upon beside randomness; ``run`` hands in what a run has.
+
+    Fields:
+        filled: names that initialisers before this one have filled; ``fill`` keeps it.
+        given: name -> source, such as a parent model, a teacher, tune batches, an id map or a function that trains.
+    """
+
+    filled: frozenset[str] = frozenset()
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Initialiser(Protocol):
+    """Fills parameters of a model, in place."""
+
+    def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
+        """Fill parameters that are not in ``sources.filled`` and say which."""
+        ...
+
+
+def fill(
+    model: LanguageModel, initialisers: Sequence[Initialiser], streams: Streams, sources: Sources | None = None
+) -> list[Provenance]:
+    """Fill every parameter of a model once by a chain of initialisers.
+
+    A model on the meta device is given memory on the CPU first. What a parameter held before is lost: a parameter
+    that no initialiser fills cannot go unnoticed.
+
+    Raises:
+        ValueError: a parameter was filled twice or never, or still holds numbers that are not finite.
+    """
+    sources = sources or Sources()
+    names = {name for name, _ in model.named_parameters()}
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        held = [name for name, _ in model.named_buffers()]
+        if held:
+            raise ValueError(f"buffer {held[0]} has no initialiser; make it in the forward or a parameter of it")
+        model.to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+
+    chain: list[Provenance] = []
+    filled: set[str] = set()
+    for initialiser in initialisers:
+        said = initialiser(
+            model, streams, Sources(filled=frozenset(filled), given=sources.given)
+        )
+        twice = sorted(filled & set(said.filled))
+        if twice:
+            raise ValueError(f"parameter {twice[0]} was filled twice, the second time by {said.initialiser}")
+        strange = sorted(set(said.filled) - names)
+        if strange:
+            raise ValueError(f"{said.initialiser} says it filled {strange[0]}, which the model does not have")
+        filled |= set(said.filled)
+        chain.append(said)
+    never = sorted(names - filled)
+    if never:
+        raise ValueError(f"parameter {never[0]} was never filled ({len(never)} of {len(names)})")
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(f"parameter {name} is not finite after {[said.initialiser for said in chain]}")
+    return chain
