@@ -1,4 +1,6 @@
-"""The claim block of a sweep: what is declared before anything runs. No pandas: whoever plans a sweep validates with it.
+"""The claim block of a sweep: what is declared before anything runs.
+
+No pandas here, for whoever plans a sweep validates with it.
 
 The dataclasses below are the schema: a key that they do not know, or a value of another type, is refused.
 """

@@ -21,9 +21,10 @@ _LEFT_OUT = ("claim", "hydra")
 def collect(*roots: str | Path) -> pd.DataFrame:
     """One row a run that ended.
 
-    Columns: ``key``, ``status``, ``seed``, ``root``, ``sweeps``, ``warnings``, ``error``; the chosen options
-    (``model/ffn``); the config with dotted names (``optim.lr``); the metrics by name (``bits_per_byte``); and
-    ``accounting.*``, ``cost.*`` and ``provenance.*`` with dotted names. What a run lacks is missing (NaN or None).
+    Columns: ``key``, ``status``, ``seed``, ``root``, ``sweeps``, ``warnings``, ``error``; ``config`` as a mapping; the
+    chosen options (``model/ffn``); the config with dotted names (``optim.lr``); the metrics by name
+    (``bits_per_byte``); and ``accounting.*``, ``cost.*`` and ``provenance.*`` with dotted names. What a run lacks is
+    missing (NaN or None).
 
     ``frame.attrs["warnings"]`` names the records that could not be read; they are left out.
 
@@ -48,7 +49,7 @@ def collect(*roots: str | Path) -> pd.DataFrame:
                 rows[record.key] = _row(record, str(root))
     frame = pd.DataFrame(list(rows.values()))
     if frame.empty:
-        frame = pd.DataFrame(columns=["key", "status", "seed", "root", "sweeps", "warnings", "error"])
+        frame = pd.DataFrame(columns=["key", "config", "status", "seed", "root", "sweeps", "warnings", "error"])
     frame.attrs["warnings"] = warnings
     return frame
 
@@ -88,6 +89,7 @@ def _row(record: RunRecord, root: str) -> dict[str, Any]:
     config = {key: value for key, value in record.config.items() if key not in _LEFT_OUT}
     return {
         "key": record.key,
+        "config": config,
         "status": record.status,
         **record.choices,
         **flatten(config),

@@ -68,6 +68,9 @@ class Manifest:
             jobs = [Job(**{name: value for name, value in job.items() if name in known}) for job in data["jobs"]]
             block = data.get("claim")
             claim = None if block is None else Claim.parse(block, f"{where}: claim")
+            if claim is not None:  # files keep their keys sorted; the jobs keep the order in which arms were declared
+                order = list(dict.fromkeys([job.arm for job in jobs if job.arm in claim.arms] + list(claim.arms)))
+                claim = dataclasses.replace(claim, arms={name: claim.arms[name] for name in order})
             return cls(name=data["name"], command=data.get("command", ""), claim=claim, jobs=jobs)
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where} is not a sweep's manifest ({error}); plan the sweep again") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
 from scipy import integrate, optimize, stats
 
 _LARGEST_N = 10_000
@@ -35,7 +34,7 @@ def power_of_t(effect: float, sd: float, n: int, family: int = 1, alpha: float =
     def given_spread(ratio: float) -> float:
         return float(stats.norm.cdf(shift - critical * ratio) + stats.norm.cdf(-shift - critical * ratio))
 
-    return _over_spread(given_spread, n, np.inf)
+    return _over_spread(given_spread, n, math.inf)
 
 
 def power_of_equivalence(sd: float, n: int, delta: float, family: int = 1, alpha: float = 0.05) -> float:
@@ -67,8 +66,10 @@ def minimum_detectable_effect(
     high = 1.0
     while power_of_t(high, 1.0, n, family, alpha) < power:
         high *= 1.5
-    root = optimize.brentq(lambda effect: power_of_t(effect, 1.0, n, family, alpha) - power, 0.0, high)
-    return float(root) * sd_of_differences
+    found = optimize.root_scalar(
+        lambda effect: power_of_t(effect, 1.0, n, family, alpha) - power, bracket=(0.0, high), method="brentq"
+    )
+    return float(found.root) * sd_of_differences
 
 
 def seeds_needed(

@@ -1,0 +1,369 @@
+"""Each rule of the protocol (docs/evidence.md), with a case that goes wrong without it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_sweep import D4, D8, Sweep
+
+from tinylm.errors import UserError
+from tinylm.report.compare import compare
+from tinylm.report.difference import outliers, paired
+from tinylm.report.tuning import Trial, at_edge, choose
+from tinylm.report.verdicts import OUTCOMES
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    return Sweep(tmp_path / "runs")
+
+
+def test_a_clear_gain_is_better_and_confirmed(sweep: Sweep) -> None:
+    found = sweep.arm("d4", D4).arm("d8", D8).only()
+    assert (found.verdict, found.outcome, found.n, found.method) == ("better", "confirmed", 5, "paired t")
+    assert found.delta == pytest.approx(np.mean(D8) - np.mean(D4))
+    assert found.ci_low is not None
+    assert found.ci_high is not None
+    assert found.ci_low < found.delta < found.ci_high < 0
+    assert found.correlation is not None
+    assert found.correlation > 0.9
+
+
+def test_delta_is_variant_minus_against_and_direction_decides(sweep: Sweep) -> None:
+    sweep.claim |= {"metric": "bits_per_byte", "direction": "higher"}
+    found = sweep.arm("d4", D4).arm("d8", D8).only()
+    assert found.delta is not None
+    assert found.delta < 0
+    assert (found.verdict, found.outcome) == ("worse", "contradicted")
+
+
+def test_pairing_finds_what_unpaired_spread_hides(sweep: Sweep) -> None:
+    base = [1.90, 1.95, 1.85, 1.98, 1.82]
+    found = (
+        sweep.arm("d4", base)
+        .arm("d8", [x - 0.010 + e for x, e in zip(base, [1e-3, -1e-3, 0, 5e-4, 0], strict=False)])
+        .only()
+    )
+    assert found.verdict == "better"
+
+
+def test_order_of_seeds_does_not_matter_only_their_number_does(sweep: Sweep) -> None:
+    sweep.arm("d4", D4)
+    for seed in (4, 2, 0, 3, 1):
+        sweep.run("d8", seed, D8[seed])
+    assert sweep.only().differences == pytest.approx({s: D8[s] - D4[s] for s in range(5)})
+
+
+def test_noise_is_inconclusive(sweep: Sweep) -> None:
+    found = sweep.arm("d4", D4).arm("d8", [1.91, 1.89, 1.92, 1.88, 1.91]).only()
+    assert (found.verdict, found.outcome) == ("inconclusive", "undecided")
+
+
+def test_small_and_tight_is_equivalent_also_when_detectable(sweep: Sweep) -> None:
+    found = (
+        sweep.arm("d4", D4)
+        .arm("d8", [x + e for x, e in zip(D4, [9e-4, 1e-3, 1.1e-3, 1e-3, 9e-4], strict=False)])
+        .only()
+    )
+    assert found.p_adjusted is not None
+    assert found.p_adjusted < 0.05
+    assert found.verdict == "equivalent"
+    assert "detectable" in found.reason
+    assert found.outcome == "contradicted"
+
+
+def test_equivalence_is_corrected_over_the_family(tmp_path: Path) -> None:
+    noise = [0.0012, -0.0018, 0.0020, -0.0022, 0.0008]
+
+    def verdict(others: int) -> str:
+        far = {f"d{16 + i}": {"overrides": []} for i in range(others)}
+        sweep = Sweep(tmp_path / str(others), arms={"d4": {}, "d8": {}, **far}, delta=0.0022)
+        sweep.arm("d4", D4).arm("d8", [x + e for x, e in zip(D4, noise, strict=False)])
+        for arm in far:
+            sweep.arm(arm, [1.70, 2.10, 1.75, 2.02, 1.93])
+        return sweep.verdicts().comparisons[0].verdict
+
+    assert verdict(0) == "equivalent"
+    assert verdict(4) == "inconclusive"
+
+
+def test_family_raises_the_bar_also_through_refused_comparisons(tmp_path: Path) -> None:
+    d8 = [x - 0.004 + e for x, e in zip(D4, [0.0030, -0.0030, 0.0022, -0.0015, 0.0010], strict=False)]
+
+    def verdict(others: int) -> str:
+        absent = {f"d{16 + i}": {"overrides": []} for i in range(others)}
+        sweep = Sweep(tmp_path / str(others), arms={"d4": {}, "d8": {}, **absent}).arm("d4", D4).arm("d8", d8)
+        for arm in absent:
+            sweep.run(arm, 0, None, record=False)
+        comparisons = sweep.verdicts().comparisons
+        assert [item.verdict for item in comparisons[1:]] == ["refused"] * others
+        return comparisons[0].verdict
+
+    assert verdict(0) == "better"
+    assert verdict(3) == "inconclusive"
+
+
+def test_outcome_table_is_whole() -> None:
+    expected = {"better", "worse", "equivalent"}
+    assert all(set(row) == expected for row in OUTCOMES.values())
+    assert {v: OUTCOMES[v]["worse"] for v in OUTCOMES} == {
+        "better": "contradicted",
+        "worse": "confirmed",
+        "equivalent": "contradicted",
+        "inconclusive": "undecided",
+        "refused": "undecided",
+    }
+    text = (Path(__file__).parents[1] / "docs" / "evidence.md").read_text(encoding="utf-8")
+    for verdict, row in OUTCOMES.items():
+        assert f"| {verdict} | {row['better']} | {row['worse']} | {row['equivalent']} |" in text
+
+
+REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
+    "parameters missed": ({"accounting": {"parameters.total": 1_020_000}}, "not at equal parameters"),
+    "parameters unknown": ({"accounting": {"parameters.total": None}}, "cannot be checked"),
+    "optimiser drifted": ({"config": {"optim.lr": 0.003}}, "optim.lr (0.003 against 0.002)"),
+    "key added": ({"config": {"model.ffn.bias": True}}, "model.ffn.bias (True against (absent))"),
+    "corpus changed": ({"provenance": {"corpus.paths": "bad"}}, "data"),
+    "another processor": ({"provenance": {"processor": "Other CPU"}}, "processor mixed"),
+    "other threads": ({"provenance": {"threads": 2}}, "threads mixed"),
+    "other precision": ({"provenance": {"precision": "fp32"}}, "precision mixed"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refused(sweep: Sweep, case: str) -> None:
+    options, reason = REFUSALS[case]
+    found = sweep.arm("d4", D4).arm("d8", D8, **options).only()
+    assert (found.verdict, found.outcome) == ("refused", "undecided")
+    assert reason in found.reason
+    assert found.delta is not None
+    assert found.ci_low is found.p_adjusted is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"config": {"data.paths": ["/elsewhere/*.txt"], "root": "/other", "machine.workers": 8}},
+        {"config": {"streams.data": 5}},
+        {"accounting": {"parameters.total": 1_009_000}},
+    ],
+    ids=["moved", "stream", "within tolerance"],
+)
+def test_not_refused(sweep: Sweep, options: dict[str, Any]) -> None:
+    assert sweep.arm("d4", D4).arm("d8", D8, **options).only().verdict == "better"
+
+
+def test_one_run_that_drifted_refuses_its_arm(sweep: Sweep) -> None:
+    sweep.arm("d4", D4, config={"shape.depth": 4}).arm("d8", D8[:4])
+    sweep.run("d8", 4, D8[4], config={"shape.depth": 9})
+    assert "differ among themselves in shape.depth" in sweep.only().reason
+
+
+def test_factor_covers_what_is_below_and_derived_is_marked(sweep: Sweep) -> None:
+    sweep.claim |= {"factor": ["model/ffn", "shape.depth"], "derived": ["optim.betas"]}
+    options = {"config": {"model.ffn.hidden": 3, "optim.betas": [0.9, 0.99]}}
+    found = sweep.arm("d4", D4).arm("d8", D8, **options).only()
+    assert (found.verdict, found.derived) == ("better", ["optim.betas"])
+
+
+@pytest.mark.parametrize("equal", ["body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds"])
+def test_every_equal_is_checked(sweep: Sweep, equal: str) -> None:
+    sweep.claim["equal"] = equal
+    sweep.arm("d4", D4, accounting={"parameters.body": 7, "parameters.active": 7}, cost={"seconds": 1})
+    sweep.arm("d8", D8, cost={"flops": 1, "bytes": 1, "tokens": 1})
+    assert f"not at equal {equal}" in sweep.only().reason
+
+
+def test_an_arm_may_name_its_opponent_and_its_equal(sweep: Sweep) -> None:
+    sweep.claim["arms"] = {"d4": {}, "d8": {}, "d16": {"against": "d8", "equal": "tokens", "expect": "equivalent"}}
+    sweep.arm("d4", D4).arm("d8", D8).arm("d16", [x + 1e-4 * (-1) ** i for i, x in enumerate(D8)])
+    found = sweep.verdicts().comparisons[1]
+    assert (found.variant, found.against, found.equal, found.outcome) == ("d16", "d8", "tokens", "confirmed")
+
+
+def test_a_crashed_run_drops_its_pair_and_refuses_for_lack_of_pairs(sweep: Sweep) -> None:
+    sweep.arm("d4", D4).arm("d8", D8[:4])
+    sweep.run("d8", 4, None, status="failed")
+    found = sweep.only()
+    assert (found.verdict, found.n, found.declared) == ("refused", 4, 5)
+    assert "4 of 5 declared pairs; d8: seed 4 failed" in found.reason
+
+
+def test_a_run_that_is_not_there_is_missing_too(sweep: Sweep) -> None:
+    sweep.arm("d4", D4).arm("d8", D8[:4])
+    sweep.run("d8", 4, None, record=False)
+    assert "d8: seed 4 not run" in sweep.only().reason
+
+
+def test_an_arm_that_diverged_more_is_never_better(sweep: Sweep) -> None:
+    found = sweep.arm("d4", D4).arm("d8", [*D8[:4], None]).only()
+    assert (found.verdict, found.n) == ("inconclusive", 4)
+    assert "diverged" in found.reason
+    assert found.divergences is not None
+    assert (found.divergences.variant, found.divergences.against) == (1, 0)
+
+
+def test_nor_is_its_opponent_worse_when_the_opponent_won_by_diverging(sweep: Sweep) -> None:
+    found = sweep.arm("d4", [*D8[:4], None]).arm("d8", D4).only()
+    assert found.verdict == "inconclusive"
+
+
+def test_an_arm_behind_that_also_diverged_is_worse(sweep: Sweep) -> None:
+    assert sweep.arm("d4", D8).arm("d8", [*D4[:4], None]).only().verdict == "worse"
+
+
+def test_divergence_is_counted_by_fisher_and_never_a_number(sweep: Sweep) -> None:
+    found = sweep.arm("d4", D4).arm("d8", [None] * 5).only()
+    assert (found.verdict, found.n, found.delta) == ("inconclusive", 0, None)
+    assert found.divergences is not None
+    assert found.divergences.p_value == pytest.approx(2 / 252)
+
+
+def test_uneven_divergence_is_not_equivalent(sweep: Sweep) -> None:
+    same = [x + 1e-4 * (-1) ** i for i, x in enumerate(D4)]
+    assert sweep.arm("d4", D4).arm("d8", [*same[:4], None]).only().verdict == "inconclusive"
+
+
+def test_added_seeds_decide_alone(sweep: Sweep) -> None:
+    sweep.arm("d4", [*D4, 1.90, 1.91, 1.92]).arm("d8", [*D8, 1.91, 1.90, 1.92])
+    found = sweep.only()
+    assert (found.extended, found.n, sorted(found.differences)) == (True, 3, [5, 6, 7])
+    assert found.verdict == "inconclusive"
+
+
+def test_roots_that_declare_different_seeds_make_the_later_ones_added(tmp_path: Path) -> None:
+    early = Sweep(tmp_path / "early", seeds=[0, 1, 2]).arm("d4", D4[:3]).arm("d8", D8[:3])
+    early.manifest()
+    late = Sweep(tmp_path / "late", seeds=[0, 1, 2, 3, 4]).arm("d4", D4).arm("d8", D8)
+    late.manifest()
+    (found,) = compare("depth_width", late.root, early.root).comparisons
+    assert (found.extended, found.n) == (True, 2)
+
+
+def test_arms_without_a_common_seed_are_compared_unpaired(sweep: Sweep) -> None:
+    found = sweep.arm("d4", D4).arm("d8", D8, first=10).only()
+    assert (found.method, found.verdict, found.n, found.correlation) == ("Welch t", "better", 5, None)
+    assert "Welch" in found.reason
+
+
+def test_sign_flip_and_bootstrap_only_where_they_keep_their_promise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for n, flips, boots in ((5, False, False), (6, True, False), (10, True, True)):
+        base = rng.normal(1.9, 0.01, n)
+        sweep = Sweep(tmp_path / str(n), seeds=list(range(n)))
+        found = sweep.arm("d4", list(base)).arm("d8", list(base - 0.02 + rng.normal(0, 0.004, n))).only()
+        assert (found.p_sign_flip is not None, found.bootstrap_low is not None) == (flips, boots)
+        if flips:
+            assert found.p_sign_flip == pytest.approx(2 ** (1 - n))
+
+
+def test_an_outlier_is_told_and_kept(sweep: Sweep) -> None:
+    result = sweep.arm("d4", D4).arm("d8", [*D8[:4], 2.3]).verdicts()
+    (found,) = result.comparisons
+    assert (found.outliers, found.n) == (["seed 4 of d8"], 5)
+    assert any("seed 4 of d8" in text for text in result.warnings)
+    assert outliers({0: 1.0, 1: 1.0, 2: 9.0}) == []
+
+
+def test_versions_that_differ_are_a_warning(sweep: Sweep) -> None:
+    sweep.arm("d4", D4).arm("d8", D8, provenance={"packages.torch": "2.12.0", "code": "0.2.0+1"})
+    result = sweep.verdicts()
+    assert result.comparisons[0].verdict == "better"
+    assert any("code versions" in text and "0.2.0+1 (5)" in text for text in result.warnings)
+    assert any("package versions" in text and "torch 2.12.0" in text for text in result.warnings)
+
+
+TUNE = {"params": {"optim.lr": [0.001, 0.002, 0.004]}, "seeds": [100]}
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.004])
+def test_a_best_rate_at_the_edge_refuses(sweep: Sweep, rate: float) -> None:
+    sweep.claim["tune"] = TUNE
+    for arm, scores in (("d4", D4), ("d8", D8)):
+        best = rate if arm == "d8" else 0.002
+        sweep.tune(arm, {lr: 1.9 + abs(lr - best) for lr in TUNE["params"]["optim.lr"]})  # type: ignore[index]
+        sweep.arm(arm, scores, params={"optim.lr": best})
+    assert f"the best optim.lr of d8 ({rate:g}) is at the edge of its grid (0.001 to 0.004)" in sweep.only().reason
+
+
+def test_arms_tuned_to_different_rates_do_not_drift(sweep: Sweep) -> None:
+    sweep.claim["tune"] = {"params": {"optim.lr": [0.001, 0.002, 0.003, 0.004]}, "seeds": [100]}
+    sweep.tune("d4", {0.001: 1.95, 0.002: 1.9, 0.003: 1.91, 0.004: 2.0}).arm("d4", D4, params={"optim.lr": 0.002})
+    sweep.tune("d8", {0.001: 1.95, 0.002: 1.9, 0.003: 1.89, 0.004: 2.0}).arm("d8", D8, params={"optim.lr": 0.003})
+    assert sweep.only().verdict == "better"
+
+
+def test_a_rate_that_tuning_did_not_choose_refuses(sweep: Sweep) -> None:
+    sweep.claim["tune"] = {"params": {"optim.lr": [0.001, 0.002, 0.003, 0.004]}, "seeds": [100]}
+    for arm, scores in (("d4", D4), ("d8", D8)):
+        sweep.tune(arm, {0.001: 1.95, 0.002: 1.9, 0.003: 1.91, 0.004: 2.0}).arm(arm, scores, params={"optim.lr": 0.003})
+    assert "but tuning chose optim.lr=0.002" in sweep.only().reason
+
+
+def test_an_arm_that_was_not_tuned_refuses(sweep: Sweep) -> None:
+    sweep.claim["tune"] = TUNE
+    assert "was not tuned" in sweep.arm("d4", D4).arm("d8", D8).only().reason
+
+
+def test_choice_skips_settings_that_were_lucky_once() -> None:
+    trials = [Trial({"lr": 1}, 100, 2.0), Trial({"lr": 1}, 101, 2.0), Trial({"lr": 2}, 100, 1.0)]
+    trials.append(Trial({"lr": 2}, 101, None))
+    assert choose(trials, "lower", "a") == {"lr": 1}
+    with pytest.raises(UserError, match="arm 'a'"):
+        choose([Trial({"lr": 1}, 100, None)], "lower", "a")
+    assert at_edge({"lr": 1, "kind": "a"}, {"lr": [1, 2], "kind": ["a", "b"]}) == ["lr"]
+    assert at_edge({"lr": 1}, {"lr": [1]}) == []
+
+
+@pytest.mark.parametrize(
+    ("d4", "d8", "verdict"),
+    [
+        (D4[:1], D8[:1], "inconclusive"),
+        ([1.9] * 5, [1.8] * 5, "inconclusive"),
+        (D4, D4, "equivalent"),
+        (D4, [x - 0.02 for x in D4], "better"),
+        ([], D8, "refused"),
+        ([None] * 5, [None] * 5, "inconclusive"),
+    ],
+    ids=["one seed", "seeds do nothing", "identical", "constant shift", "no baseline runs", "all diverged"],
+)
+def test_degenerate_input_has_a_sensible_answer(sweep: Sweep, d4: Any, d8: Any, verdict: str) -> None:
+    sweep.claim["seeds"] = list(range(max(len(d4), len(d8))))
+    result = sweep.arm("d4", d4).arm("d8", d8).verdicts()
+    assert result.comparisons[0].verdict == verdict
+    assert "NaN" not in json.dumps(result.as_json(), allow_nan=False)
+
+
+def test_arms_that_are_the_same_runs_are_refused(sweep: Sweep) -> None:
+    sweep.arm("d4", D4)
+    sweep.jobs += [{**job, "arm": "d8"} for job in sweep.jobs]
+    assert "the same runs" in sweep.only().reason
+
+
+def test_a_single_pair_of_equal_scores_is_not_evidence() -> None:
+    difference = paired({0: 1.0}, {0: 1.0})
+    assert difference is not None
+    assert (difference.p_value, difference.p_equivalence(1.0), difference.interval(0.05)) == (1.0, 1.0, None)
+
+
+def test_verdicts_json_has_the_promised_keys(sweep: Sweep) -> None:
+    sweep.arm("d4", D4).arm("d8", D8)
+    sweep.verdicts().write(sweep.root / "verdicts.json")
+    data = json.loads((sweep.root / "verdicts.json").read_text())
+    top = {"sweep", "metric", "direction", "minimum_detectable_effect", "warnings", "comparisons", "estimates"}
+    assert set(data) == top
+    promised = "variant against equal n delta ci_low ci_high interval_level p_adjusted verdict expected claim reason"
+    assert set(promised.split()) <= set(data["comparisons"][0])
+
+
+def test_a_sweep_without_a_claim_and_an_unknown_sweep_say_so(sweep: Sweep) -> None:
+    sweep.claim = None  # type: ignore[assignment]
+    sweep.arm("d4", D4)
+    with pytest.raises(UserError, match="no claim block"):
+        sweep.verdicts()
+    with pytest.raises(UserError, match="did you mean 'depth_width'"):
+        compare("depth_widht", sweep.root)

@@ -1,0 +1,46 @@
+"""What a reader of the verdicts has to know beside them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tinylm.report.guards import Run
+from tinylm.report.manifest import Manifest
+from tinylm.report.pairing import Pairing
+
+
+def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pairing]) -> list[str]:
+    """Versions that differ, runs that failed or are not there, seeds that stand apart, and what the runs say."""
+    found = []
+    for name, prefix in (("code", "provenance.code"), ("package", "provenance.packages")):
+        versions = Counter(_version(row, prefix) for row in rows.values())
+        versions.pop("", None)
+        if len(versions) > 1:
+            counts = ", ".join(f"{version} ({count})" for version, count in sorted(versions.items()))
+            found.append(f"runs were made by different {name} versions: {textwrap.shorten(counts, 300)}")
+    failed = Counter(job.arm for job in manifest.jobs if job.key in rows and rows[job.key]["status"] == "failed")
+    found += [f"{count} run(s) of {arm} failed" for arm, count in sorted(failed.items())]
+    absent = sum(job.key not in rows for job in manifest.jobs)
+    if absent:
+        found.append(f"{absent} of {len(manifest.jobs)} planned runs have no record yet")
+    apart = sorted({text for pairing in pairings for text in pairing.outliers})
+    if apart:
+        found.append(f"stands apart from its arm, and counts all the same: {', '.join(apart)}")
+    if any(pairing.extended for pairing in pairings):
+        found.append("seeds were added to the declared ones: the verdicts rest on the added seeds alone")
+    notes = Counter(note for row in rows.values() for note in _notes(row))
+    return found + [f"{note} ({count} run(s))" for note, count in sorted(notes.items())]
+
+
+def _notes(row: Run) -> list[str]:
+    notes: Any = row.get("warnings")
+    return notes if isinstance(notes, list) else []
+
+
+def _version(row: Run, prefix: str) -> str:
+    found = {key: value for key, value in row.items() if key == prefix or key.startswith(f"{prefix}.")}
+    known = {key: value for key, value in found.items() if isinstance(value, str | int | float) and value == value}
+    return " ".join(f"{key.removeprefix(prefix).lstrip('.')} {value}".strip() for key, value in sorted(known.items()))

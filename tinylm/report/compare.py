@@ -1,0 +1,157 @@
+"""From runs to verdicts: pairs, tests, one error rate over the family, guards. The rules stand in docs/evidence.md."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+
+from tinylm.errors import UserError
+from tinylm.report.caveats import caveats
+from tinylm.report.claim import Claim
+from tinylm.report.collect import collect
+from tinylm.report.difference import Difference
+from tinylm.report.family import Step, holm
+from tinylm.report.guards import Run
+from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.pairing import Pairing
+from tinylm.report.power import minimum_detectable_effect
+from tinylm.report.verdicts import OUTCOMES, Comparison, Verdict, Verdicts
+
+
+def compare(name: str, *roots: str | Path) -> Verdicts:
+    """The verdicts of a sweep, from the folders of its runs.
+
+    Example: ``compare("depth_width", "runs").comparisons[0].verdict``
+
+    Raises:
+        UserError: no root has the sweep, or it declares no claim.
+    """
+    return decide(collect(*roots), read_manifest(name, *roots))
+
+
+def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
+    """The verdicts of a sweep, from a frame of `collect` that holds its runs (others do not matter).
+
+    Raises:
+        UserError: the sweep declares no claim.
+    """
+    claim = manifest.claim
+    if claim is None:
+        raise UserError(f"sweep {manifest.name!r} has no claim block, so there is nothing to compare; give it one")
+    keys = {job.key for job in manifest.jobs}
+    rows: dict[str, Run] = {
+        str(row["key"]): {str(name): value for name, value in row.items()}
+        for row in runs[runs["key"].isin(list(keys))].to_dict("records")
+    }
+    pairings = [Pairing.of(variant, against, claim, manifest, rows) for variant, against in claim.comparisons.items()]
+    # A refused comparison is not tested, but it keeps its place in the family.
+    steps = holm([pairing.p_value for pairing in pairings], claim.alpha)
+    equivalence = holm([pairing.p_equivalence(claim.delta) for pairing in pairings], claim.alpha)
+    comparisons = [
+        _judge(pairing, step, same.p_adjusted, claim)
+        for pairing, step, same in zip(pairings, steps, equivalence, strict=True)
+    ]
+    detectable = [item.minimum_detectable_effect for item in comparisons if item.minimum_detectable_effect is not None]
+    return Verdicts(
+        sweep=manifest.name,
+        metric=claim.metric,
+        direction=claim.direction,
+        minimum_detectable_effect=max(detectable, default=None),
+        warnings=[*runs.attrs.get("warnings", []), *manifest.warnings, *caveats(manifest, rows, pairings)],
+        comparisons=comparisons,
+        estimates=[],
+        delta=claim.delta,
+    )
+
+
+def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -> Comparison:
+    """The comparison with its verdict, once the family is known."""
+    arm = claim.arms[pairing.variant]
+    difference = pairing.difference
+    verdict, reason = _verdict(pairing, step, p_equivalence, claim)
+    blank = Comparison(
+        variant=pairing.variant,
+        against=pairing.against,
+        variant_label=claim.label(pairing.variant),
+        against_label=claim.label(pairing.against),
+        equal=arm.equal or claim.equal,
+        n=0 if difference is None else difference.n,
+        declared=pairing.declared,
+        verdict=verdict,
+        reason=reason,
+        expected=arm.expect,
+        claim=arm.claim,
+        outcome=None if arm.expect is None else OUTCOMES[verdict][arm.expect],
+        extended=pairing.extended,
+        differences=pairing.differences,
+        outliers=pairing.outliers,
+        derived=pairing.derived,
+        divergences=pairing.divergences,
+    )
+    if difference is None:
+        return blank
+    told = dataclasses.replace(
+        blank, delta=difference.mean, method=difference.method, correlation=difference.correlation
+    )
+    interval = difference.interval(step.alpha)
+    if pairing.refusals or interval is None:
+        return told
+    bootstrap = difference.bootstrap(step.alpha)
+    return dataclasses.replace(
+        told,
+        ci_low=interval[0],
+        ci_high=interval[1],
+        interval_level=1 - step.alpha,
+        p_value=difference.p_value,
+        p_adjusted=step.p_adjusted,
+        p_equivalence=p_equivalence,
+        sd=difference.sd,
+        minimum_detectable_effect=_detectable(difference, claim),
+        bootstrap_low=None if bootstrap is None else bootstrap[0],
+        bootstrap_high=None if bootstrap is None else bootstrap[1],
+        p_sign_flip=difference.sign_flip(step.alpha),
+    )
+
+
+def _verdict(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -> tuple[Verdict, str]:
+    difference, counts = pairing.difference, pairing.divergences
+    if pairing.refusals:
+        return "refused", "; ".join(pairing.refusals)
+    if difference is None:
+        return "inconclusive", f"no pair ended with a number: {_tell(pairing)}"
+    if difference.df <= 0:
+        return "inconclusive", "one pair has no spread, so nothing can be tested; give the sweep more seeds"
+    if not difference.replicates:
+        return "inconclusive", "no run changed with its seed, so the seeds are one run and not several"
+    uneven = counts.variant != counts.against
+    if p_equivalence < claim.alpha and not uneven:
+        if step.p_adjusted < claim.alpha:
+            return "equivalent", f"a difference is detectable, but inside ±{claim.delta:g}"
+        if difference.mean == 0 and difference.sd == 0:
+            return "equivalent", "the arms gave the same numbers; does the factor reach the model?"
+        return "equivalent", f"shown to lie inside ±{claim.delta:g}"
+    if step.p_adjusted < claim.alpha:
+        good = (difference.mean < 0) == (claim.direction == "lower")
+        winner_diverged = counts.variant > counts.against if good else counts.against > counts.variant
+        if winner_diverged:
+            return "inconclusive", f"the arm that is ahead diverged more often: {_tell(pairing)}"
+        beside = "" if difference.method == "paired t" else "; unpaired (Welch), for the arms share no seed"
+        return ("better" if good else "worse"), f"the interval excludes zero{beside}"
+    if uneven:
+        return "inconclusive", f"the interval includes zero, and the arms diverged unevenly: {_tell(pairing)}"
+    return "inconclusive", "the interval includes zero and reaches beyond what counts as equivalent"
+
+
+def _detectable(difference: Difference, claim: Claim) -> float:
+    # Welch: as if paired without correlation, on the spread of a difference of two runs.
+    return minimum_detectable_effect(difference.sd, difference.n, len(claim.comparisons), claim.alpha)
+
+
+def _tell(pairing: Pairing) -> str:
+    counts = pairing.divergences
+    return (
+        f"{counts.variant} of {counts.variant_runs} runs of {pairing.variant} and {counts.against} of "
+        f"{counts.against_runs} of {pairing.against} diverged (Fisher p = {counts.p_value:.2g})"
+    )

@@ -1,0 +1,42 @@
+"""One error rate for all comparisons of a claim: Holm's steps, and the level of the interval that fits each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+
+@dataclass(frozen=True)
+class Step:
+    """One comparison's place in its family.
+
+    Fields:
+        p_adjusted: below alpha exactly when the comparison is decided.
+        alpha: the level that its step used; an interval at 1 - alpha excludes zero exactly when it is decided.
+    """
+
+    p_adjusted: float
+    alpha: float
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[Step]:
+    """Holm's step-down procedure (Holm 1979) over a family, in the order given.
+
+    The i-th smallest p is held against alpha / (m - i + 1). The first that fails ends the steps, so all from it on
+    share its level: an interval at its own, wider step would exclude zero for a comparison that Holm never reached.
+
+    Args:
+        p_values: one a comparison; 1 for one that cannot be tested (it keeps its place in the family).
+    """
+    if not len(p_values):
+        return []
+    adjusted = multipletests(p_values, alpha=alpha, method="holm")[1]
+    order = np.argsort(p_values, kind="stable")
+    decided = int((adjusted < alpha).sum())
+    levels = np.empty(len(order))
+    for rank, index in enumerate(order):
+        levels[index] = alpha / (len(order) - min(rank, decided))
+    return [Step(float(p), float(level)) for p, level in zip(adjusted, levels, strict=True)]

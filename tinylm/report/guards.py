@@ -1,0 +1,177 @@
+"""What makes a comparison void: each guard gives its reasons to refuse, or none."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tinylm.report.claim import Claim, Equal
+from tinylm.report.collect import flatten
+from tinylm.report.manifest import Manifest
+from tinylm.report.tuning import Trial, at_edge, choose
+
+Run = Mapping[str, Any]  # a row of `collect`
+
+SPENT: dict[Equal, str] = {
+    "parameters": "accounting.parameters.total",
+    "body_parameters": "accounting.parameters.body",
+    "active_parameters": "accounting.parameters.active",
+    "flops": "cost.flops",
+    "bytes": "cost.bytes",
+    "tokens": "cost.tokens",
+    "seconds": "cost.seconds",
+}
+
+# Config keys that tell where, how or by whom a run is made; no number depends on them.
+_ELSEWHERE = (
+    "seed",
+    "streams",
+    "root",
+    "cache",
+    "archives",
+    "keep",
+    "checkpoint_seconds",
+    "claim",
+    "sweeps",
+    "hydra",
+    "machine",
+)
+_MACHINE = ("processor", "threads", "precision")
+_ABSENT = "(absent)"
+
+
+def unequal(pairs: Iterable[tuple[int, Run, Run]], equal: Equal, tolerance: float) -> list[str]:
+    """Refuse where a pair missed the declared equal by more than the tolerance (relative to the opponent)."""
+    worst: tuple[float, int, float, float] | None = None
+    for seed, variant, against in pairs:
+        a, b = variant.get(SPENT[equal]), against.get(SPENT[equal])
+        if a is None or b is None or not _number(a) or not _number(b):
+            return [f"equal {equal} cannot be checked: {SPENT[equal]} was not recorded (seed {seed})"]
+        missed = abs(a - b) / abs(b) if b else (0.0 if a == b else math.inf)
+        if worst is None or missed > worst[0]:
+            worst = (missed, seed, float(a), float(b))
+    if worst is None or worst[0] <= tolerance:
+        return []
+    missed, seed, a, b = worst
+    return [
+        f"not at equal {equal}: {a:,.6g} against {b:,.6g} ({missed:.1%} apart, {tolerance:.1%} allowed, seed {seed})"
+    ]
+
+
+def differing(pairs: Iterable[tuple[Run, Run]]) -> dict[str, tuple[str, str]]:
+    """Config keys in which any pair differs, with their values as text.
+
+    Paths whose content has the same hash do not differ; content that differs does, whatever its path.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for variant, against in pairs:
+        a, b = flatten(variant["config"]), flatten(against["config"])
+        same_text = _corpus(variant) == _corpus(against) != {}
+        for key in sorted(set(a) | set(b)):
+            left, right = a.get(key, _ABSENT), b.get(key, _ABSENT)
+            if left == right or _below(key, _ELSEWHERE):
+                continue
+            if same_text and key.startswith("data.") and "/" in str(left) and "/" in str(right):
+                continue
+            found.setdefault(key, (_short(left), _short(right)))
+        if _corpus(variant) and _corpus(against) and not same_text:
+            found.setdefault("data", ("other text", "other text"))
+    return found
+
+
+def drifted(differences: Mapping[str, tuple[str, str]], claim: Claim) -> list[str]:
+    """Refuse where configs differ in more than the factor, the tuned and the derived keys."""
+    tuned = list(claim.tune.params) if claim.tune else []
+    keys = [key for key in differences if not _below(key, [*claim.factor, *claim.derived, *tuned])]
+    if not keys:
+        return []
+    shown = ", ".join(f"{key} ({differences[key][0]} against {differences[key][1]})" for key in keys[:4])
+    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    return [f"configs differ in more than the factor: {shown}{more}"]
+
+
+def derived(differences: Mapping[str, tuple[str, str]], claim: Claim) -> list[str]:
+    """The keys that differ and are declared as derived: allowed, and marked."""
+    return [key for key in differences if _below(key, claim.derived) and not _below(key, claim.factor)]
+
+
+def wavering(arm: str, runs: Sequence[Run]) -> list[str]:
+    """Refuse where the runs of one arm differ in more than their seed."""
+    found = differing((runs[0], other) for other in runs[1:])
+    if not found:
+        return []
+    key, (left, right) = next(iter(found.items()))
+    return [f"the runs of {arm} differ among themselves in {key} ({left} against {right})"]
+
+
+def mixed_machines(runs: Sequence[Run], claim: Claim) -> list[str]:
+    """Refuse where processors, threads or precisions are mixed inside a comparison."""
+    reasons = []
+    for name in _MACHINE:
+        values = {_short(run.get(f"provenance.{name}")) for run in runs}
+        if len(values) > 1 and not _below(name, claim.factor):
+            reasons.append(f"{name} mixed inside the comparison: {', '.join(sorted(values))}")
+    return reasons
+
+
+def tuned_params(manifest: Manifest, claim: Claim, arm: str, runs: Mapping[str, Run]) -> dict[str, Any] | None:
+    """What tuning chose for an arm by its records; None where a tuning run is missing or none ended well."""
+    assert claim.tune is not None
+    jobs = [job for job in manifest.jobs if job.arm == arm and job.stage == "tune"]
+    if not jobs or any(job.key not in runs for job in jobs):
+        return None
+    trials = [Trial(job.params, job.seed, _score(runs[job.key], claim.tune.metric)) for job in jobs]
+    if all(trial.score is None for trial in trials):
+        return None
+    return choose(trials, claim.direction, arm)
+
+
+def untuned(manifest: Manifest, claim: Claim, arm: str, runs: Mapping[str, Run]) -> list[str]:
+    """Refuse where an arm's tuned value is unknown, is not what tuning chose, or lies at the edge of its grid."""
+    if claim.tune is None:
+        return []
+    grids = claim.tune.params
+    jobs = [job for job in manifest.jobs if job.arm == arm and job.stage == "compare"]
+    used = {json.dumps({key: job.params[key] for key in grids if key in job.params}, sort_keys=True) for job in jobs}
+    chosen = tuned_params(manifest, claim, arm, runs)
+    params = json.loads(used.pop()) if len(used) == 1 else {}
+    if chosen is None and not params:
+        return [f"{arm} was not tuned: no {', '.join(grids)} was chosen for it"]
+    if chosen is not None and params and any(params[key] != chosen.get(key) for key in params):
+        return [f"{arm} was compared at {_settings(params)}, but tuning chose {_settings(chosen)}"]
+    best = params or chosen or {}
+    return [
+        f"the best {key} of {arm} ({best[key]:g}) is at the edge of its grid "
+        f"({min(grids[key]):g} to {max(grids[key]):g}); widen the grid"
+        for key in at_edge(best, grids)
+    ]
+
+
+def _score(run: Run, metric: str) -> float | None:
+    value = run.get(metric)
+    return float(value) if run["status"] == "done" and value is not None and _number(value) else None
+
+
+def _corpus(run: Run) -> dict[str, Any]:
+    found = {key: value for key, value in run.items() if key.startswith("provenance.corpus")}
+    return {key: value for key, value in found.items() if value is not None and value == value}
+
+
+def _below(key: str, prefixes: Iterable[str]) -> bool:
+    dotted = (prefix.replace("/", ".") for prefix in prefixes)
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in dotted)
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in params.items())
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,149 @@
+"""Verdicts: what a sweep showed, as data. No pandas: whoever prints or stores them needs nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tinylm.record import write_json
+from tinylm.report.claim import Equal, Expectation
+
+Verdict = Literal["better", "worse", "equivalent", "inconclusive", "refused"]
+Outcome = Literal["confirmed", "contradicted", "undecided"]
+
+# verdict -> expectation -> outcome; the table stands in docs/evidence.md too.
+OUTCOMES: dict[Verdict, dict[Expectation, Outcome]] = {
+    "better": {"better": "confirmed", "worse": "contradicted", "equivalent": "contradicted"},
+    "worse": {"better": "contradicted", "worse": "confirmed", "equivalent": "contradicted"},
+    "equivalent": {"better": "contradicted", "worse": "contradicted", "equivalent": "confirmed"},
+    "inconclusive": {"better": "undecided", "worse": "undecided", "equivalent": "undecided"},
+    "refused": {"better": "undecided", "worse": "undecided", "equivalent": "undecided"},
+}
+
+
+@dataclass(frozen=True)
+class Divergences:
+    """How many runs of each arm diverged, and the two-sided p of Fisher's exact test (1 where none did)."""
+
+    variant: int
+    against: int
+    variant_runs: int
+    against_runs: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One variant beside its opponent.
+
+    Fields:
+        variant, against: the arms; ``variant_label`` and ``against_label`` are their names for readers.
+        equal: the unit in which they are equal.
+        n: pairs with a number on both sides (for Welch the smaller arm's runs); ``declared`` is what was planned.
+        delta: mean of variant minus opponent; None where there is no pair.
+        ci_low, ci_high, interval_level: the interval at the level of its Holm step, such as 0.975.
+        p_value, p_adjusted: of the t test, alone and over the family.
+        p_equivalence: of the two one-sided tests, adjusted over the family.
+        verdict, reason: what follows, and why.
+        expected, claim, outcome: what was expected, in words, and whether it held.
+        method: ``paired t`` or ``Welch t``.
+        sd, correlation: of the paired differences, and between the arms.
+        minimum_detectable_effect: at 80% power with this n and sd, at the worst level of the family.
+        extended: seeds were added after the declared ones; only the added ones count.
+        differences: seed -> variant minus opponent.
+        outliers: seeds that stand apart in either arm; they count all the same.
+        derived: config keys that differ and were declared as derived.
+        divergences: counts of diverged runs, a row of their own.
+        bootstrap_low, bootstrap_high, p_sign_flip: beside the t test, where n allows them.
+    """
+
+    variant: str
+    against: str
+    variant_label: str
+    against_label: str
+    equal: Equal
+    n: int
+    declared: int
+    verdict: Verdict
+    reason: str
+    delta: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    interval_level: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    p_equivalence: float | None = None
+    expected: Expectation | None = None
+    claim: str | None = None
+    outcome: Outcome | None = None
+    method: str | None = None
+    sd: float | None = None
+    correlation: float | None = None
+    minimum_detectable_effect: float | None = None
+    extended: bool = False
+    differences: dict[int, float] = field(default_factory=dict)
+    outliers: list[str] = field(default_factory=list)
+    derived: list[str] = field(default_factory=list)
+    divergences: Divergences | None = None
+    bootstrap_low: float | None = None
+    bootstrap_high: float | None = None
+    p_sign_flip: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A quantity with its interval; confirmed only if the whole interval lies in the region declared beforehand."""
+
+    name: str
+    value: float
+    ci_low: float
+    ci_high: float
+    region: tuple[float, float]
+    verdict: Outcome
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a sweep showed: all of ``verdicts.json``.
+
+    Fields:
+        sweep, metric, direction: what was compared, and whether ``lower`` or ``higher`` is better.
+        minimum_detectable_effect: the largest of the comparisons' own: what every one of them could have found.
+        warnings: what a reader has to know.
+        comparisons, estimates: the results, in the claim's order.
+        delta: the smallest effect worth having, as declared.
+    """
+
+    sweep: str
+    metric: str
+    direction: Literal["lower", "higher"]
+    minimum_detectable_effect: float | None
+    warnings: list[str]
+    comparisons: list[Comparison]
+    estimates: list[Estimate]
+    delta: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data with null for what is missing; never NaN."""
+        data = _plain(dataclasses.asdict(self))
+        del data["delta"]
+        return data
+
+    def write(self, path: Path) -> None:
+        """Write ``verdicts.json``, atomically."""
+        write_json(path, self.as_json())
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
