@@ -53,7 +53,7 @@ def dispatch(words: list[str]) -> int:
     name = words[0]
     try:
         if name == "--version":
-            from tinylm.run.provenance import code_version
+            from tinylm.runs.provenance import code_version
 
             print(f"tinylm {code_version()}")
             return 0

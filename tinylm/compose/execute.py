@@ -8,7 +8,7 @@ from typing import Any
 from tinylm.compose.keys import Job
 from tinylm.errors import Interrupted, UserError
 from tinylm.record import RunRecord
-from tinylm.run.failure import record_failure
+from tinylm.runs.failure import record_failure
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 143  # exit codes
 
@@ -20,7 +20,7 @@ def run_job(job: Job) -> RunRecord:
         Interrupted: the run was asked to stop; it wrote its checkpoint.
     """
     from tinylm.compose.parts import build
-    from tinylm.run.lifecycle import run
+    from tinylm.runs.lifecycle import run
 
     try:
         return run([(build(job), job.folder)])[0]

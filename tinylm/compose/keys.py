@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tinylm.compose import schema
-from tinylm.run.settings import Batching, Settings
+from tinylm.runs.settings import Batching, Settings
 
 # Top-level nodes that say where, how and why a run goes, but change none of its numbers.
 OUTSIDE = ("hydra", "machine", "root", "cache", "archives", "keep", "checkpoint_seconds", "claim", "sweeps")

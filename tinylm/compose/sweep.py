@@ -8,10 +8,10 @@ stage may be a function of earlier records.
 from __future__ import annotations
 
 import itertools
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -27,6 +27,7 @@ from tinylm.compose.complaints import readable
 from tinylm.compose.plan import Plan, print_plan
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
+from tinylm.report import tuning
 from tinylm.report.claim import Claim
 from tinylm.report.manifest import Job as Entry
 from tinylm.report.manifest import Manifest
@@ -74,28 +75,21 @@ def sweep(
     return outcome
 
 
-def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """Arm -> the grid values with the best mean of the tuning metric over the tuning seeds.
-
-    Values at which a run diverged or failed are out; an arm without any value left is left out.
-    """
+def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Arm -> the grid values with the best mean of the tuning metric; an arm that has none is left out, aloud."""
     assert claim.tune is not None
-    sign = 1.0 if claim.direction == "lower" else -1.0
     chosen: dict[str, dict[str, Any]] = {}
     for arm in claim.arms:
-        scores: dict[str, list[float]] = {}
-        values: dict[str, dict[str, Any]] = {}
+        trials = []
         for entry in jobs:
             if entry.arm == arm and entry.stage == "tune":
                 record = ledger.find(entry.key, roots)
                 score = record.metrics.get(claim.tune.metric) if record and record.status == "done" else None
-                point = str(sorted(entry.params.items()))
-                scores.setdefault(point, []).append(math.inf if score is None else sign * score)
-                values[point] = entry.params
-        means = {point: sum(all_) / len(all_) for point, all_ in scores.items()}
-        best = min(means, key=lambda point: means[point], default=None)
-        if best is not None and math.isfinite(means[best]):
-            chosen[arm] = values[best]
+                trials.append(tuning.Trial(entry.params, entry.seed, score))
+        try:
+            chosen[arm] = tuning.choose(trials, claim.direction, arm)
+        except UserError as error:
+            print(f"warning: {error}; the arm is not compared", file=sys.stderr)
     return chosen
 
 
@@ -122,7 +116,9 @@ class Expander:
     def _seeds(self, seeds: Sequence[int]) -> list[int | None]:
         return [None] if self._named("seed") else list(seeds)
 
-    def _roles(self, claim: Claim, stage: str, seeds: Sequence[int], points: dict[str, list[dict[str, Any]]]) -> list[Role]:
+    def _roles(
+        self, claim: Claim, stage: str, seeds: Sequence[int], points: dict[str, list[dict[str, Any]]]
+    ) -> list[Role]:
         roles = []
         for arm, declared in claim.arms.items():
             for point, seed in itertools.product(points.get(arm, []), self._seeds(seeds)):
@@ -191,7 +187,7 @@ def _run_stage(
     root = expander.roots[0]
     if plan_only:
         plan = Plan(roles=[(r.arm, r.stage, r.seed) for r in roles], jobs=jobs, todo=[task for task, _ in todo])
-        print_plan(plan, claim, expander.roots)
+        print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
         return not todo
     if manifest is not None:
         manifest.jobs.extend(
@@ -199,7 +195,8 @@ def _run_stage(
             for task, role in zip(jobs, roles, strict=True)
         )
         manifest.write(root)
-    print(f"{outcome.name or 'multirun'}: {len(distinct)} runs, {len(distinct) - len(todo)} done, {len(todo)} to do", file=sys.stderr)
+    done = len(distinct) - len(todo)
+    print(f"{outcome.name or 'multirun'}: {len(distinct)} runs, {done} done, {len(todo)} to do", file=sys.stderr)
     if todo:
         launcher.launch([role.overrides for _, role in todo], initial_job_idx=0)
     if manifest is not None:
@@ -208,3 +205,10 @@ def _run_stage(
         record = ledger.find(key, expander.roots)
         outcome.statuses[key] = record.status if record else "missing"
     return True
+
+
+def _at_a_time(launcher: Launcher, jobs: Sequence[keys.Job]) -> int:
+    """How many runs go side by side: what the launcher of local workers says, else one (a cluster's queue decides)."""
+    from tinylm.compose.workers import at_a_time
+
+    return at_a_time(jobs, vars(launcher).get("workers", 1))

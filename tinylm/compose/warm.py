@@ -3,4 +3,4 @@
 import lightning  # noqa: F401
 import torch  # noqa: F401
 
-import tinylm.run.lifecycle  # noqa: F401
+import tinylm.runs.lifecycle  # noqa: F401

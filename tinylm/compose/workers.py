@@ -41,9 +41,7 @@ def launch(
     jobs = [job(loader.load_sweep_config(config, list(overrides))) for overrides in job_overrides]
     if not jobs:
         return []
-    threads = int(jobs[0].config["machine"]["threads"])
-    count = workers or max(1, cores() // threads)
-    results = run_jobs(jobs, workers=min(count, len(jobs)), threads=threads)
+    results = run_jobs(jobs, workers=at_a_time(jobs, workers), threads=int(jobs[0].config["machine"]["threads"]))
     returns = []
     for overrides, result in zip(job_overrides, results, strict=True):
         returned = JobReturn(overrides=list(overrides))
@@ -51,6 +49,12 @@ def launch(
         returned.return_value = result
         returns.append(returned)
     return returns
+
+
+def at_a_time(jobs: Sequence[Job], workers: int | None) -> int:
+    """How many of ``jobs`` go side by side: ``workers``, or one for as many cores as a run has threads."""
+    threads = int(jobs[0].config["machine"]["threads"]) if jobs else 1
+    return max(1, min(workers or cores() // threads, len(jobs)))
 
 
 def cores() -> int:
@@ -70,7 +74,7 @@ def run_jobs(jobs: list[Job], workers: int, threads: int) -> list[dict[str, Any]
                 _start(jobs, waiting, running, workers, nursery, progress)
                 for ended, code in nursery.ended():
                     running.discard(ended)
-                    progress.end(jobs[ended].folder, _settle(jobs[ended], code))
+                    progress.end(jobs[ended].folder, _settle(jobs[ended], code, stopping=bool(stop)))
                 if stop:
                     waiting.clear()
                     if len(stop) > sent:  # the first asks for a checkpoint, a second one kills
@@ -115,14 +119,14 @@ def locked(folder: Path) -> bool:
         return True
 
 
-def _settle(task: Job, code: int) -> str:
+def _settle(task: Job, code: int, stopping: bool) -> str:
     """How a run ended; a child that died without a word gets its record here."""
-    if code == INTERRUPTED:
+    if code == INTERRUPTED or (stopping and code < 0):
         return "interrupted"
     path = task.folder / "record.json"
     record = RunRecord.read(task.folder) if path.is_file() else None
     if code < 0 or record is None:
-        from tinylm.run.failure import record_failure
+        from tinylm.runs.failure import record_failure
 
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         more = " (the kernel does this when memory runs out)" if code == -signal.SIGKILL else ""

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from tinylm.record import RunRecord
-from tinylm.run.provenance import environment
+from tinylm.runs.provenance import environment
 
 LAST_LINES = 30
 

@@ -11,7 +11,7 @@ from tinylm.evaluate.evaluator import Evaluator
 from tinylm.init.initialiser import Initialiser
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape, ShapeRequest
-from tinylm.run.settings import Settings
+from tinylm.runs.settings import Settings
 from tinylm.train.fit import Machine, Recipe
 
 

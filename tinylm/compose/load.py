@@ -1,0 +1,48 @@
+"""A trained model and its tokenizer, by key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import load_model
+
+from tinylm.compose import schema
+from tinylm.compose.parts import model_factory
+from tinylm.data.tokens import Tokenizer
+from tinylm.errors import UserError
+from tinylm.model.lm import LanguageModel
+from tinylm.model.shape import Shape
+from tinylm.record import RunRecord
+
+
+def load(key: str, root: str | Path | Sequence[str | Path] = "runs") -> tuple[LanguageModel, Tokenizer]:
+    """The model (in evaluation mode, on the CPU, fp32) and tokenizer of a finished run.
+
+    Args:
+        key: the run's key or its beginning.
+        root: where runs lie, one folder or several.
+
+    Raises:
+        UserError: no such run, or its weights were not kept.
+
+    Example:
+        >>> model, tokenizer = tinylm.load("3f2a")
+    """
+    folder = _folder(key, [root] if isinstance(root, str | Path) else root)
+    weights = folder / "weights.safetensors"
+    if not weights.is_file():
+        raise UserError(f"{folder}: the weights were not kept; train it again with keep=weights")
+    record = RunRecord.read(folder)
+    config = {"model": schema.check(record.config["model"], "model")}
+    model = model_factory(config)(Shape(**record.accounting["shape"]))
+    load_model(model, weights)
+    return model.eval(), Tokenizer.load(folder / "tokenizer.json")
+
+
+def _folder(key: str, roots: Sequence[str | Path]) -> Path:
+    found = {path.parent.name: path.parent for root in roots for path in Path(root).glob(f"{key}*/record.json")}
+    if len(found) != 1:
+        what = "no run's key begins" if not found else f"{len(found)} keys begin"
+        raise UserError(f"{what} with {key!r} under {', '.join(map(str, roots))}")
+    return next(iter(found.values()))

@@ -1,0 +1,95 @@
+"""From a job's plain config to the parts of a run, and a rehearsal that trains nothing."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache, partial
+from typing import Any
+
+from hydra.utils import instantiate
+
+from tinylm.compose.keys import Job
+from tinylm.errors import UserError
+from tinylm.model.accounting import counter
+from tinylm.model.lm import LanguageModel
+from tinylm.model.shape import Solved, solve
+from tinylm.runs.parts import Parts
+from tinylm.runs.settings import Batching, Settings
+from tinylm.train.recipe import Recipe
+
+
+def build(job: Job) -> Parts:
+    """The parts that ``job`` names.
+
+    Raises:
+        UserError: a part refuses its options.
+    """
+    config = job.config
+    settings = _settings(config)
+    made = {name: _make(config[name]) for name in ("data", "tokenizer", "shape", "init", "machine", "evaluate")}
+    recipe = Recipe(
+        **{name: _make(config[name]) for name in ("objective", "update", "schedule", "rounds", "budget")},
+        optimiser=_make(config["optim"]),
+        precision=settings.precision,
+        compile=settings.compile,
+        micro=settings.batch.micro,
+        score_every=settings.score_every,
+    )
+    return Parts(
+        key=job.key,
+        config=config,
+        choices=job.choices,
+        identity={name: job.identity[name] for name in ("data", "tokenizer")},
+        settings=settings,
+        corpus=made["data"],
+        tokenizer=made["tokenizer"],
+        shape=made["shape"],
+        model=model_factory(config),
+        init=made["init"],
+        recipe=recipe,
+        evaluators=made["evaluate"],
+        machine=made["machine"],
+    )
+
+
+def model_factory(config: dict[str, Any]) -> partial[LanguageModel]:
+    """Shape -> model, with the slots that ``config["model"]`` names."""
+    return partial(LanguageModel, **{slot: _make(node) for slot, node in config["model"].items()})
+
+
+def rehearse(jobs: list[Job]) -> list[str]:
+    """What would keep ``jobs`` from running: a line each. Builds the parts and solves the shapes; trains nothing."""
+    wrong = []
+    for job in jobs:
+        try:
+            build(job)
+            planned_shape(job)
+        except UserError as error:
+            wrong.append(f"{' '.join(job.overrides)}: {error}" if len(jobs) > 1 else str(error))
+    return wrong
+
+
+def planned_shape(job: Job) -> Solved:
+    """The shape that a job will have, before its tokenizer is trained."""
+    config = job.config
+    wanted = {name: config[name] for name in ("model", "shape", "tokenizer")}
+    return _solve(json.dumps(wanted, sort_keys=True), int(config["batch"]["context"]))
+
+
+@lru_cache(maxsize=256)
+def _solve(wanted: str, context: int) -> Solved:
+    """Cached for the process: the seeds of an arm share a shape."""
+    config = json.loads(wanted)
+    request = _make(config["shape"])
+    vocab = _make(config["tokenizer"]).vocab
+    return solve(request, vocab=vocab, context=context, count=counter(model_factory(config), request.count))
+
+
+def _make(node: Any) -> Any:
+    """Instantiate a validated node: its classes are of allowed packages (``schema``)."""
+    return instantiate(node, _convert_="all")
+
+
+def _settings(config: dict[str, Any]) -> Settings:
+    plain = {name: config[name] for name in Settings.__dataclass_fields__ if name in config}
+    return Settings(**{**plain, "batch": Batching(**plain["batch"])})

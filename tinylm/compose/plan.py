@@ -1,0 +1,95 @@
+"""What a sweep would take and could show, printed before anything is launched."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.compose.keys import Job
+from tinylm.compose.progress import clock
+from tinylm.record import RunRecord
+from tinylm.report.claim import Claim
+
+RATE = 2.5e10  # training FLOPs a second of one thread, where no past run tells; bf16 on a laptop's core
+BYTES_PER_TOKEN = 3.5  # where a budget counts bytes and the store is not built yet
+OVERHEAD = 15.0  # seconds a run: data, compilation, scoring
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One stage: the role (arm, stage, seed) of every job, the jobs, and those not done yet."""
+
+    roles: list[tuple[str, str, int]]
+    jobs: list[Job]
+    todo: list[Job]
+
+
+def print_plan(plan: Plan, claim: Claim | None, roots: Sequence[Path], workers: int) -> None:
+    """Print one stage: arms with their shapes, runs done and to do, hours, and what the seeds can detect."""
+    from tinylm.compose.parts import planned_shape
+
+    stage = plan.roles[0][1] if plan.roles else "compare"
+    missing = {job.key for job in plan.todo}
+    keys = {job.key for job in plan.jobs}
+    print(f"\nstage {stage}: {len(keys)} runs, {len(keys - missing)} done, {len(missing)} to do")
+    shown = set()
+    for (arm, _, _), job in zip(plan.roles, plan.jobs, strict=True):
+        if arm not in shown:
+            shown.add(arm)
+            solved = planned_shape(job)
+            print(f"  {arm or ' '.join(job.overrides):<12}  depth {solved.shape.depth}, {solved.note}")
+    rates = past_rates(roots)
+    seconds = sum(forecast(job, rates) for job in plan.todo) / max(1, workers)
+    source = f"from {len(rates)} past runs" if rates else "no past run tells this machine's speed: a rough guess"
+    print(f"  about {clock(seconds)} with {workers} at a time ({source})")
+    if claim is not None and stage == "compare":
+        from tinylm.report.power import describe_power
+
+        for line in describe_power(claim, roots):
+            print(f"  {line}")
+
+
+def past_rates(roots: Sequence[Path]) -> list[float]:
+    """Training FLOPs a second and thread of past runs."""
+    rates = []
+    for root in roots:
+        for path in sorted(root.glob("*/record.json")):
+            record = RunRecord.read(path.parent)
+            seconds, flops = record.cost.get("seconds"), record.cost.get("flops")
+            if record.status == "done" and seconds and flops:
+                rates.append(flops / seconds / int(record.provenance.get("threads") or 1))
+    return rates
+
+
+def forecast(job: Job, rates: Sequence[float]) -> float:
+    """Seconds that ``job`` may take."""
+    budget = job.config["budget"]
+    unit, amount = str(budget["_target_"]).rsplit(".", 1)[-1].lower(), float(budget["amount"])
+    if unit == "seconds":
+        return amount + OVERHEAD
+    threads = int(job.config["machine"]["threads"])
+    rate = (statistics.median(rates) if rates else RATE) * threads
+    return planned_flops(job, unit, amount) / rate + OVERHEAD
+
+
+def planned_flops(job: Job, unit: str, amount: float) -> float:
+    """Training FLOPs of a budget of ``amount`` ``unit``."""
+    import torch
+
+    from tinylm.compose.parts import model_factory, planned_shape
+    from tinylm.model.accounting import flops_per_token
+
+    if unit == "flops":
+        return amount
+    batch = job.config["batch"]
+    context = int(batch["context"]) if batch["unit"] == "tokens" else round(batch["context"] / BYTES_PER_TOKEN)
+    tokens = {
+        "steps": amount * batch["size"] * context,
+        "tokens": amount,
+        "bytes": amount / BYTES_PER_TOKEN,
+    }[unit]
+    with torch.device("meta"):
+        model = model_factory(job.config)(planned_shape(job).shape)
+    return tokens * flops_per_token(model, context)["training"]

@@ -1,0 +1,197 @@
+"""The life of a run: lock, prepare, initialise, train, score, write the record last."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors.torch import save_model
+
+from tinylm.data.loader import Batches
+from tinylm.data.prepare import Prepared, prepare
+from tinylm.errors import Diverged
+from tinylm.evaluate.bits import BitsPerByte
+from tinylm.evaluate.evaluator import Subject
+from tinylm.init.initialiser import fill
+from tinylm.model.accounting import counter, flops_per_token, parameters
+from tinylm.model.lm import LanguageModel
+from tinylm.model.shape import Solved, solve
+from tinylm.record import RunRecord, write_json
+from tinylm.runs.documents import Documents
+from tinylm.runs.items import write_items
+from tinylm.runs.parts import Parts
+from tinylm.runs.provenance import environment
+from tinylm.streams import Streams
+from tinylm.train.fit import fit
+from tinylm.train.recipe import Fit
+
+CURVE_DOCUMENTS = 64  # of the tune split, scored during training; the whole split is scored at the end
+
+
+def run(replicas: list[tuple[Parts, Path]]) -> list[RunRecord]:
+    """Run each replica in its folder, or find that it has run; their records.
+
+    A run that was killed goes on from its checkpoint. A loss that is not finite ends a run as ``diverged``.
+
+    Raises:
+        Interrupted: the run was asked to stop; it wrote its checkpoint.
+        UserError: the corpus, the tokenizer or the shape cannot be had.
+    """
+    return [_locked(parts, folder) for parts, folder in replicas]
+
+
+def _locked(parts: Parts, folder: Path) -> RunRecord:
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "run.lock"):
+        if (folder / "record.json").is_file():
+            record = RunRecord.read(folder)
+            if record.status in ("done", "diverged"):
+                return record
+        return _Run(parts, folder).go()
+
+
+class _Run:
+    """One run under its lock."""
+
+    def __init__(self, parts: Parts, folder: Path) -> None:
+        self.parts, self.folder = parts, folder
+        self.started = time.time()
+        self.streams = Streams(parts.settings.seed, parts.settings.streams)
+        self.record = RunRecord(
+            key=parts.key, status="done", config=parts.config, choices=parts.choices, provenance=dict(environment())
+        )
+
+    def go(self) -> RunRecord:
+        parts, record = self.parts, self.record
+        torch.set_num_threads(parts.machine.threads)
+        prepared = prepare(parts.corpus, parts.tokenizer, parts.identity, Path(parts.settings.cache), self._say)
+        batches = self._batches(prepared)
+        solved = self._solve(prepared, batches)
+        model = self._model(solved)
+        per_token = flops_per_token(model, solved.shape.context)
+        record.accounting = {
+            "parameters": parameters(model),
+            "flops_per_token": per_token["training"],
+            "flops_by_part": per_token,
+            "shape": asdict(solved.shape),
+            "solver": {"target": solved.target, "reached": solved.reached, "missed": solved.missed, "note": solved.note},
+        }
+        record.provenance |= prepared.provenance | {
+            "threads": parts.machine.threads,
+            "precision": parts.settings.precision,
+            "machine": asdict(parts.machine),
+            "initialisation": [said.summary() for said in self.filled],
+            "started": _utc(self.started),
+        }
+        subject = partial(
+            Subject,
+            tokenizer=prepared.tokenizer,
+            context=solved.shape.context,
+            documents=partial(Documents, prepared),
+            precision=parts.settings.precision,
+        )
+        curve = BitsPerByte(split="tune", at_most=CURVE_DOCUMENTS, prefix="tune_")
+        try:
+            fitted = self._fit(model, batches, per_token["training"], lambda m: curve(subject(m)).scalars)
+        except Diverged as diverged:
+            record.status = "diverged"
+            record.error = {"type": "Diverged", "message": str(diverged), "step": diverged.step}
+        else:
+            self._score(subject(model), fitted)
+            self._keep(model, prepared)
+        record.provenance["ended"] = _utc(time.time())
+        record.write(self.folder)
+        self._clean()
+        return record
+
+    def _solve(self, prepared: Prepared, batches: Batches) -> Solved:
+        """The shape; where the context is declared in bytes, it gets as many tokens as these are on average."""
+        parts, batch = self.parts, self.parts.settings.batch
+        context = batch.context
+        if batch.unit == "bytes":
+            context = round(batch.context * batches.tokens_per_step / batches.bytes_per_step)
+        count = counter(parts.model, parts.shape.count)
+        return solve(parts.shape, vocab=prepared.tokenizer.vocab_size, context=context, count=count)
+
+    def _batches(self, prepared: Prepared) -> Batches:
+        batch = self.parts.settings.batch
+        return Batches(
+            prepared.store,
+            self.streams,
+            unit=batch.unit,
+            size=batch.size,
+            context=batch.context,
+            within_documents=batch.within_documents,
+        )
+
+    def _model(self, solved: Solved) -> LanguageModel:
+        with torch.device("meta"):
+            model = self.parts.model(solved.shape)
+        self.filled = fill(model, [self.parts.init], self.streams)
+        return model
+
+    def _fit(
+        self, model: LanguageModel, batches: Batches, flops: float, score: Callable[[Any], Mapping[str, float]]
+    ) -> Fit:
+        fitted = fit(
+            model,
+            batches,
+            recipe=self.parts.recipe,
+            machine=self.parts.machine,
+            streams=self.streams,
+            folder=self.folder,
+            flops_per_token=flops,
+            score=lambda m: dict(score(m)),
+            checkpoint_seconds=self.parts.settings.checkpoint_seconds,
+        )
+        spent = asdict(fitted)
+        self.record.warnings = spent.pop("warnings")
+        spent.pop("scores")
+        self.record.cost = {**spent, "energy_joules": None}
+        return fitted
+
+    def _score(self, subject: Subject, fitted: Fit) -> None:
+        """Score on the test split, once, and on the whole tune split, by which rates are chosen."""
+        begun = time.time()
+        self._say("scoring", None)
+        tables = {}
+        for name, evaluator in {**self.parts.evaluators, "tune": BitsPerByte(split="tune", prefix="tune_")}.items():
+            scores = evaluator(subject)
+            self.record.metrics |= scores.scalars
+            self.record.provenance.setdefault("evaluators", {})[name] = evaluator.version
+            if scores.items is not None and name != "tune":
+                tables[name] = scores.items
+        self.record.items = write_items(self.folder, tables)
+        self.record.cost["evaluate_seconds"] = time.time() - begun
+        self.record.cost["wall_seconds"] = time.time() - self.started
+
+    def _keep(self, model: LanguageModel, prepared: Prepared) -> None:
+        if self.parts.settings.keep == "weights":
+            unfinished = self.folder / ".weights.safetensors"
+            save_model(model, str(unfinished))
+            os.replace(unfinished, self.folder / "weights.safetensors")
+            prepared.tokenizer.save(self.folder / "tokenizer.json")
+
+    def _clean(self) -> None:
+        """An ended run needs no checkpoint and does nothing any more."""
+        from shutil import rmtree
+
+        rmtree(self.folder / "checkpoint", ignore_errors=True)
+        (self.folder / "status.json").unlink(missing_ok=True)
+
+    def _say(self, phase: str, fraction: float | None) -> None:
+        write_json(
+            self.folder / "status.json", {"phase": phase, "fraction": fraction, "updated": time.time(), "pid": os.getpid()}
+        )
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
