@@ -1,0 +1,1 @@
+"""Text becomes documents, splits, ids and batches."""

@@ -1,0 +1,82 @@
+"""A document, and the class of all corpora."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tinylm.errors import UserError
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text that is scored as a whole.
+
+    text: never empty.
+    source: ``file:row`` where it begins, for messages.
+    domain: name of the kind of text, or None where the corpus knows none.
+    stretch: names the contiguous stretch of a long source that it was cut from, or None. Documents of one stretch
+        share a split, so that a test passage has no neighbour in train.
+    """
+
+    text: str
+    source: str
+    domain: str | None = None
+    stretch: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the split is drawn from."""
+        return self.text if self.stretch is None else self.stretch
+
+
+class Corpus(ABC):
+    """A source of documents. Constructors are cheap: nothing is read before ``documents`` or ``content``.
+
+    tune: fraction of the documents in the tune split.
+    test: fraction in the test split; 0 where held-out text serves as the test split.
+    """
+
+    tune: float
+    test: float
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document]:
+        """All documents but the held-out ones, streaming, in an order that depends on the content alone.
+
+        Raises:
+            UserError: the text cannot be read; the message names file and row.
+        """
+
+    @abstractmethod
+    def held_out(self) -> Iterator[Document] | None:
+        """The documents of the test split where they were given, else None: then the hash draws them."""
+
+    @abstractmethod
+    def content(self) -> dict[str, str | None]:
+        """Option name -> hash of what the option resolves to (None where it resolves to nothing).
+
+        These take the options' place in a run's key, so that moving a folder leaves the key and editing a byte
+        changes it. A name that is no option is added to the key.
+        """
+
+
+def check_fractions(tune: float, test: float) -> None:
+    """Raise a UserError unless both splits are drawn and leave the larger part to train."""
+    for name, value in (("tune", tune), ("test", test)):
+        if not 0 < value < 1:
+            raise UserError(f"data.{name}={value} is no fraction of the documents; give one such as 0.05")
+    if tune + test > 0.5:
+        raise UserError(f"data.tune={tune} and data.test={test} leave less than half to train; give less to them")
+
+
+def limited(documents: Iterable[Document], limit_bytes: int | None) -> Iterator[Document]:
+    """Whole documents up to ``limit_bytes`` bytes of UTF-8 in all; all of them where it is None."""
+    left = limit_bytes
+    for document in documents:
+        if left is not None:
+            left -= len(document.text.encode())
+            if left < 0:
+                return
+        yield document

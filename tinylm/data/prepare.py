@@ -1,0 +1,106 @@
+"""Tokenizer and store of a corpus: made once, found again by what they derive from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tinylm.data.document import Corpus
+from tinylm.data.pack import Progress, pack, split_documents
+from tinylm.data.store import FORMAT, TokenStore
+from tinylm.data.tokens import Tokenizer, Trainer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run reads.
+
+    provenance: ``corpus`` (hash of its content and options), ``tokenizer``, ``store`` (hashes of what they hold).
+    """
+
+    tokenizer: Tokenizer
+    store: TokenStore
+    provenance: dict[str, str]
+
+
+def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: Path, progress: Progress) -> Prepared:
+    """The tokenizer, trained on the train split alone, and the store of a corpus.
+
+    They lie in ``cache/tokenizers/<hash>/`` and ``cache/stores/<hash>/``. What is not there is made, by one process
+    while others wait, and put there whole. Nothing is read of the corpus where both are there.
+
+    Args:
+        corpus: the documents.
+        trainer: makes the tokenizer.
+        identity: ``{"data": {...}, "tokenizer": {...}}`` with every path replaced by its content's hash: what the
+            two derive from.
+        cache: a folder that processes share.
+        progress: called with what is being done and its fraction, or None where that is unknown.
+
+    Raises:
+        UserError: the corpus cannot be read, is too small to measure, or too small for the vocabulary.
+    """
+    hashed = json.dumps({"format": FORMAT, **identity}, sort_keys=True, allow_nan=False)
+    key = hashlib.sha256(hashed.encode()).hexdigest()[:20]
+    read = 0  # bytes of text, where the tokenizer had to be trained
+
+    def train_texts() -> Iterator[str]:
+        nonlocal read
+        told = 0
+        for split, document in split_documents(corpus):
+            read += len(document.text.encode(errors="surrogatepass"))
+            if read - told > 1 << 20:
+                progress(f"training the tokenizer: {read / 1e6:.0f} MB of text", None)
+                told = read
+            if split == "train":
+                yield document.text
+
+    def make_tokenizer(folder: Path) -> None:
+        trainer.train(train_texts()).save(folder / "tokenizer.json")
+
+    def make_store(folder: Path) -> None:
+        pack(corpus, tokenizer, folder, progress, read or None)
+
+    _once(cache / "tokenizers" / key, "tokenizer.json", make_tokenizer, progress)
+    tokenizer = Tokenizer.load(cache / "tokenizers" / key / "tokenizer.json")
+    _once(cache / "stores" / key, "store.json", make_store, progress)
+    store = TokenStore.open(cache / "stores" / key)
+    data = hashlib.sha256(json.dumps(identity["data"], sort_keys=True).encode()).hexdigest()
+    return Prepared(tokenizer, store, {"corpus": data, "tokenizer": tokenizer.hash, "store": store.hash})
+
+
+def _once(folder: Path, sign: str, make: Callable[[Path], None], progress: Progress) -> None:
+    """Have ``folder`` made by one process, whole or not at all; ``sign`` is the file that tells it is there."""
+    if (folder / sign).exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress(f"waiting for another process to make {folder.parent.name}/{folder.name}", None)
+        lock.acquire()
+    try:
+        if (folder / sign).exists():
+            return
+        unfinished = f".{folder.name}."
+        for old in [folder, *folder.parent.glob(f"{unfinished}*")]:  # of a process that was killed
+            shutil.rmtree(old, ignore_errors=True)
+        new = folder.parent / f"{unfinished}{os.getpid()}"
+        new.mkdir()
+        try:
+            make(new)
+            os.replace(new, folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+    finally:
+        lock.release()
