@@ -15,7 +15,7 @@ class Document:
 
     text: never empty.
     source: ``file:row`` where it begins, for messages.
-    domain: name of the kind of text, or None where the corpus knows none.
+    domain: name of the kind of text, or None where the corpus knows none: then no document of it has one.
     stretch: names the contiguous stretch of a long source that it was cut from, or None. Documents of one stretch
         share a split, so that a test passage has no neighbour in train.
     """

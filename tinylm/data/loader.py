@@ -6,7 +6,7 @@ stream of ids is cut into rows without gaps, so any step is found by its place i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np

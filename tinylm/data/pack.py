@@ -83,7 +83,7 @@ class _Arrays:
         self.start(self.tokens + end_N)
         self.text(self.bytes + np.cumsum(bytes_N))
         if domains:
-            self.domain(np.array([domains[document.domain or ""] for document in documents], np.uint16))
+            self.domain(np.array([domains[str(document.domain)] for document in documents], np.uint16))
         self.documents += len(documents)
         self.tokens += int(end_N[-1])
         self.bytes += int(bytes_N.sum())
@@ -105,15 +105,12 @@ def pack(corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress,
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
     domains: dict[str, int] = {}
     with ExitStack() as files:
-        arrays = {name: _Arrays(folder, name, tokenizer, dtype, files) for name in SPLITS}
+        arrays: dict[SplitName, _Arrays] = {name: _Arrays(folder, name, tokenizer, dtype, files) for name in SPLITS}
         waiting: dict[SplitName, list[Document]] = {name: [] for name in SPLITS}
         letters = dict.fromkeys(SPLITS, 0)
-        first = True
         for split, document in split_documents(corpus):
-            if first:
-                has_domains, first = document.domain is not None, False
-            if has_domains:
-                domains.setdefault(document.domain or "", len(domains))
+            if document.domain is not None:  # of all documents or of none
+                domains.setdefault(document.domain, len(domains))
                 if len(domains) > MOST_DOMAINS:
                     raise UserError(f"{document.source}: more than {MOST_DOMAINS} domains; see data.domain_field")
             waiting[split].append(document)

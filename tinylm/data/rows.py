@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 import zstandard
 
@@ -127,7 +127,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
         except OSError as error:
             raise UserError(f"{path}: cannot be opened ({error.strerror}); see data.paths") from error
         if path.suffix == ".gz":
-            file = stack.enter_context(gzip.open(file, "rb"))
+            file = stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=file)))
         elif path.suffix == ".zst":
             stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
             file = stack.enter_context(io.BufferedReader(stream))
@@ -227,6 +227,7 @@ def _parquet(path: Path, text_field: str, domain_field: str | None) -> Iterator[
 
         import datasets  # a second to import, and only parquet needs it
 
+        datasets.disable_progress_bars()
         number = 0
         try:
             for record in datasets.load_dataset("parquet", data_files=str(plain), split="train", streaming=True):

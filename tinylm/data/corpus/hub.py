@@ -78,15 +78,14 @@ class Hub(Corpus):
         """
         if COMMIT.fullmatch(self.revision):
             return self.revision
-        from httpx import HTTPError
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
         try:
             sha = HfApi().dataset_info(self.name, revision=self.revision, timeout=20).sha
         except (HfHubHTTPError, HFValidationError) as error:
             raise UserError(f"data.name={self.name}: {_first_line(error)}; see data.name and data.revision") from error
-        except (HTTPError, OfflineModeIsEnabled, OSError) as error:
+        except Exception as error:  # no network: the kinds of error are those of the library beneath
             raise UserError(
                 f"data.name={self.name}: the hub cannot be reached ({_first_line(error)}); {WAY_OUT},"
                 " or give data.revision as a full commit of a dataset that was downloaded before"
@@ -100,11 +99,14 @@ class Hub(Corpus):
         yield from self.segmenter.documents(self._rows(split, where), where, running=False)
 
     def _rows(self, split: str, where: str) -> Iterator[Row]:
-        from datasets import load_dataset  # a second to import
+        import datasets  # a second to import
 
+        datasets.disable_progress_bars()
         number = 0
         try:
-            records = load_dataset(self.name, self.config, split=split, streaming=self.streaming, revision=self._commit)
+            records = datasets.load_dataset(
+                self.name, self.config, split=split, streaming=self.streaming, revision=self._commit
+            )
             for record in records:
                 number += 1
                 yield pick(record, self.text_field, self.domain_field, where, number)
