@@ -100,9 +100,7 @@ class BitsPerByte(Evaluator):
         }
         return Scores(scalars, items)
 
-    def _scored(
-        self, subject: Subject, texts: Sequence[Text]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _scored(self, subject: Subject, texts: Sequence[Text]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Batches of scored targets: whose they are, their places in the document, their nats."""
         windows = cut([len(text.ids) - 1 for text in texts], subject.context)
         length_N = windows.stop_N - windows.start_N

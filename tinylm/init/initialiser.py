@@ -74,9 +74,7 @@ def fill(
     chain: list[Provenance] = []
     filled: set[str] = set()
     for initialiser in initialisers:
-        said = initialiser(
-            model, streams, Sources(filled=frozenset(filled), given=sources.given)
-        )
+        said = initialiser(model, streams, Sources(filled=frozenset(filled), given=sources.given))
         twice = sorted(filled & set(said.filled))
         if twice:
             raise ValueError(f"parameter {twice[0]} was filled twice, the second time by {said.initialiser}")

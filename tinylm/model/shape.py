@@ -151,7 +151,9 @@ def _refuse(request: ShapeRequest) -> None:
     if request.width is None and request.parameters is None:
         raise UserError("shape has neither width nor parameters; give shape.width, or shape.parameters to solve for it")
     if request.width is not None and request.hidden is not None and request.parameters is not None:
-        raise UserError("shape has width, hidden and parameters, which leaves nothing to solve for; set one of them null")
+        raise UserError(
+            "shape has width, hidden and parameters, which leaves nothing to solve for; set one of them null"
+        )
     if request.width is not None and request.heads is None and request.width % request.head_dim:
         raise UserError(
             f"shape.width={request.width} is no multiple of shape.head_dim={request.head_dim}; "

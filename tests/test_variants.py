@@ -1,0 +1,183 @@
+"""What every variant of a model slot keeps to; variants are found by listing the folders."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tiny_model import SHAPE, random_batch, tiny_model, with_shape
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from tinylm.batch import Batch
+from tinylm.model import accounting
+from tinylm.model.lm import LanguageModel
+from tinylm.model.slots import FFN, Attention, Norm, Position
+
+HOUSE = Path(__file__).parents[1]
+SLOTS = {"attention": Attention, "ffn": FFN, "norm": Norm, "position": Position}
+HANDED = {"shape", "layer"}
+VARIANTS = [
+    (slot, path.stem)
+    for slot in SLOTS
+    for path in sorted((HOUSE / "tinylm" / "model" / slot).glob("*.py"))
+    if path.stem != "__init__"
+]
+each_variant = pytest.mark.parametrize(("slot", "name"), VARIANTS, ids=[f"{slot}-{name}" for slot, name in VARIANTS])
+
+
+@cache
+def option(slot: str, name: str) -> tuple[type, dict[str, Any]]:
+    """The class and the options that the YAML names."""
+    node = yaml.safe_load((HOUSE / "conf" / "model" / slot / f"{name}.yaml").read_text(encoding="utf-8"))
+    module, _, attribute = node.pop("_target_").rpartition(".")
+    assert module == f"tinylm.model.{slot}.{name}"
+    assert node.pop("_partial_") is True
+    return getattr(importlib.import_module(module), attribute), node
+
+
+def build(slot: str, name: str, **shape: Any) -> LanguageModel:
+    variant, options = option(slot, name)
+    return tiny_model(with_shape(**shape), **{slot: partial(variant, **options)})
+
+
+def loss(model: LanguageModel, batch: Batch) -> torch.Tensor:
+    output = model(
+        batch,
+        read=lambda head, hidden_BTD: functional.cross_entropy(
+            head(hidden_BTD).flatten(0, 1).float(), batch.targets_BT.flatten()
+        ),
+    )
+    return output.read + sum(output.side.losses.values())
+
+
+def test_every_option_has_its_class() -> None:
+    named = [(slot, path.stem) for slot in SLOTS for path in sorted((HOUSE / "conf" / "model" / slot).glob("*.yaml"))]
+    assert named == VARIANTS
+
+
+@each_variant
+def test_yaml_states_every_option(slot: str, name: str) -> None:
+    variant, options = option(slot, name)
+    assert issubclass(variant, SLOTS[slot])
+    assert variant.__doc__
+    parameters = {key: value for key, value in inspect.signature(variant).parameters.items() if key not in HANDED}
+    assert {key: value.default for key, value in parameters.items()} == options
+
+
+@each_variant
+def test_parameters_are_declared(slot: str, name: str) -> None:
+    model = build(slot, name, tied=False)
+    names = dict(model.named_parameters())
+    assert model.roles().keys() == names.keys()
+    assert model.starts().keys() <= names.keys()
+    assert set(model.outputs()) <= names.keys()
+    for site, module in model.sites().items():
+        assert model.get_submodule(site) is module
+    assert not list(model.buffers())
+
+
+@each_variant
+def test_causal_as_declared(slot: str, name: str) -> None:
+    model = build(slot, name).eval()
+    batch = random_batch(2, 20)
+    changed = batch.ids_BT.clone()
+    changed[:, 12] = (changed[:, 12] + 1) % SHAPE.vocab
+    before, after = model(batch).hidden_BTD, model(Batch(changed, batch.targets_BT)).hidden_BTD
+    assert before.shape == (2, 20, SHAPE.width)
+    if model.causal:
+        torch.testing.assert_close(before[:, :12], after[:, :12], rtol=0, atol=0)
+    assert (before[:, 12:] - after[:, 12:]).abs().amax(-1).min() > 1e-4  # the change reaches all that follows
+
+
+@each_variant
+def test_packed_documents_are_read_as_if_alone(slot: str, name: str) -> None:
+    model = build(slot, name).eval()
+    document_BT = torch.tensor([[0] * 7 + [1] * 12 + [2], [3] * 1 + [4] * 15 + [9] * 4])
+    batch = random_batch(2, 20, document_BT=document_BT)
+    packed = model(batch).hidden_BTD
+    for row in range(2):
+        for number in document_BT[row].unique():
+            own = document_BT[row] == number
+            alone = model(Batch(batch.ids_BT[row : row + 1, own], batch.targets_BT[row : row + 1, own])).hidden_BTD
+            torch.testing.assert_close(packed[row, own], alone[0], rtol=1e-4, atol=1e-5)
+
+
+@each_variant
+def test_gradient_reaches_every_parameter(slot: str, name: str) -> None:
+    model = build(slot, name, tied=False)
+    loss(model, random_batch(2, 20)).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.abs().max() > 0, parameter_name
+
+
+@each_variant
+@pytest.mark.parametrize("tied", [True, False])
+def test_accounting_agrees_with_torch(slot: str, name: str, tied: bool) -> None:
+    model, batch = build(slot, name, tied=tied), random_batch(2, 20)
+    parts = accounting.parameters(model)
+    assert parts["total"] == sum(parameter.numel() for parameter in model.parameters())
+    assert parts["total"] == sum(parts[part] for part in ("embedding", "position", "attention", "ffn", "norm", "head"))
+    assert parts["body"] == sum(parts[part] for part in ("attention", "ffn", "norm"))
+    flops = accounting.flops_per_token(model, 20)
+    with FlopCounterMode(display=False) as forward, torch.no_grad():
+        loss(model, batch)
+    with FlopCounterMode(display=False) as training:
+        loss(model, batch).backward()
+    assert flops["forward"] * 40 == forward.get_total_flops()
+    assert flops["training"] * 40 == training.get_total_flops()
+    assert flops["forward"] == flops["attention"] + flops["ffn"] + flops["head"]
+
+
+@each_variant
+def test_deterministic_under_a_seed(slot: str, name: str) -> None:
+    batch = random_batch(2, 20)
+    first, second = build(slot, name), build(slot, name)
+    for (parameter_name, left), right in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.equal(left, right), parameter_name
+    assert torch.equal(loss(first, batch), loss(second, batch))
+
+
+@each_variant
+def test_bf16_is_near_fp32(slot: str, name: str) -> None:
+    model, batch = build(slot, name), random_batch(2, 20)
+    exact = loss(model, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = loss(model, batch)
+    rounded.backward()
+    torch.testing.assert_close(rounded, exact, rtol=0.03, atol=0)
+
+
+@each_variant
+def test_compiles_as_one_graph(slot: str, name: str) -> None:
+    torch._dynamo.reset()
+    model = build(slot, name)
+    document_BT = (torch.arange(20) > 7).long().expand(2, 20)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    for documents in (None, document_BT):
+        batch = random_batch(2, 20, document_BT=documents)
+        torch.testing.assert_close(compiled(batch).hidden_BTD, model(batch).hidden_BTD)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # of torch itself
+def test_compiled_equals_eager() -> None:
+    torch._dynamo.reset()
+    model = tiny_model(with_shape(depth=1))
+    batch = random_batch(2, 20, document_BT=(torch.arange(20) > 7).long().expand(2, 20))
+    expected = loss(model, batch)
+    expected.backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    found = loss(torch.compile(model, fullgraph=True), batch)  # type: ignore[arg-type]
+    found.backward()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-3, atol=1e-5)
