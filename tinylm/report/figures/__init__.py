@@ -1,1 +1,1 @@
-"""One figure a file; each takes frames and returns a matplotlib Figure."""
+"""One figure a file; each takes frames and gives a matplotlib Figure."""

@@ -1,0 +1,75 @@
+"""Learning curves: every seed a thin line, each arm's mean a bold one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from tinylm.report.figures.style import grid, label_right, style
+from tinylm.report.wording import amount
+
+_PANELS = (
+    ("loss", "training loss, smoothed (nats a token)", 0.04),
+    ("tune_bits_per_byte", "bits per byte on the tune split", 0.0),
+)
+_SKIPPED = 0.2  # the first share of training, whose steep fall would flatten all that follows
+
+
+def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
+    """Training loss and tune bits per byte over tokens; None where no run has a history.
+
+    Args:
+        history: of `tinylm.report.history.history`.
+        runs: of `tinylm.report.arms.by_arm`; only its ``compare`` stage is drawn.
+        colours: arm -> colour.
+    """
+    compared = runs.loc[runs["stage"] == "compare", ["key", "arm", "label", "seed"]]
+    lines = history.merge(compared, on="key").dropna(subset=["tokens"])
+    panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
+    if not panels:
+        return None
+    with style():
+        figure = Figure(figsize=(4.6 * len(panels), 3.3), layout="constrained")
+        for index, (name, title, window) in enumerate(panels):
+            axes = figure.add_subplot(1, len(panels), index + 1)
+            _panel(axes, lines[lines["name"] == name], colours, window)
+            axes.set_title(title)
+            axes.set_xlabel("tokens read")
+    return figure
+
+
+def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: float) -> None:
+    top, bottom = -np.inf, np.inf
+    ends: list[tuple[float, str, str]] = []
+    for arm, own in lines.groupby("arm", sort=False):
+        ink = colours[str(arm)]
+        curves = [_smooth(run.sort_values("tokens"), window) for _, run in own.groupby("seed")]
+        for tokens, values in curves:
+            axes.plot(tokens, values, color=ink, linewidth=0.6, alpha=0.45)
+        # A run that diverged stops early: the mean goes as far as all seeds do.
+        reach = min(tokens[-1] for tokens, _ in curves)
+        at = np.linspace(max(tokens[0] for tokens, _ in curves), reach, 200)
+        mean = np.mean([np.interp(at, tokens, values) for tokens, values in curves], axis=0)
+        axes.plot(at, mean, color=ink, linewidth=1.8)
+        late = np.concatenate([values[tokens >= _SKIPPED * tokens[-1]] for tokens, values in curves])
+        top, bottom = max(top, late.max()), min(bottom, late.min())
+        ends.append((float(mean[-1]), str(own["label"].iloc[0]), ink))
+    margin = 0.04 * (top - bottom) or 0.01
+    axes.set_ylim(bottom - margin, top + margin)
+    axes.set_xlim(0, float(lines["tokens"].max()))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    grid(axes)
+    label_right(axes, [end[0] for end in ends], [end[1] for end in ends], [end[2] for end in ends])
+
+
+def _smooth(run: pd.DataFrame, window: float) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and values, the values averaged over a share ``window`` of the points."""
+    width = max(1, round(window * len(run)))
+    values = run["value"].rolling(width, min_periods=1, center=True).mean()
+    return run["tokens"].to_numpy(float), values.to_numpy(float)

@@ -1,0 +1,158 @@
+"""The look of every figure: colours that colour-blind readers tell apart, direct labels, no display needed.
+
+Palette: Okabe and Ito 2008, "Color universal design". Figures are made as objects, never through pyplot.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D1F", "#7A5195")
+VERDICT_COLOURS = {
+    "better": "#0072B2",
+    "worse": "#D55E00",
+    "equivalent": "#009E73",
+    "inconclusive": "#6b6b6b",
+    "refused": "#9a9a9a",
+}
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.unicode_minus": True,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "tinylm",
+    "savefig.dpi": 200,
+    "figure.dpi": 100,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Within it, figures are drawn in the project's style; draw and save under it."""
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a user's label in another script
+        yield
+
+
+def colours(arms: Sequence[str], baseline: str) -> dict[str, str]:
+    """Arm -> colour: the baseline in ink, the others from the palette (repeated when it ends)."""
+    others = [arm for arm in arms if arm != baseline]
+    return {baseline: INK} | {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
+
+
+def spread(positions: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Positions moved apart to at least ``gap``, in the same order, each group about its own middle.
+
+    They stay within ``low`` and ``high`` as long as there is room for all of them.
+
+    Example: ``spread([0.0, 0.0], 1.0) == [-0.5, 0.5]``
+    """
+    order = sorted(range(len(positions)), key=lambda index: positions[index])
+    groups: list[tuple[float, list[int]]] = []  # (middle, members): neighbours that touch become one
+    for index in order:
+        groups.append(_group(positions, [index], gap, low, high))
+        while len(groups) > 1:
+            (lower, below), (upper, above) = groups[-2], groups[-1]
+            if upper - lower >= gap * (len(below) + len(above)) / 2 - 1e-12:
+                break
+            members = below + above
+            groups[-2:] = [_group(positions, members, gap, low, high)]
+    placed = [0.0] * len(positions)
+    for middle, members in groups:
+        for rank, member in enumerate(members):
+            placed[member] = middle + gap * (rank - (len(members) - 1) / 2)
+    return placed
+
+
+def _group(
+    positions: Sequence[float], members: list[int], gap: float, low: float, high: float
+) -> tuple[float, list[int]]:
+    """The middle at which neighbours stand together: the mean of their positions, within the bounds."""
+    middle = sum(positions[member] for member in members) / len(members)
+    reach = gap * (len(members) - 1) / 2
+    if high - low > 2 * reach:
+        middle = min(max(middle, low + reach), high - reach)
+    return middle, members
+
+
+def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colour: Sequence[str]) -> None:
+    """Names beside the right edge at the heights (data) of what they name, moved apart where they would touch."""
+    low, high = axes.get_ylim()
+    tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]  # type: ignore[union-attr]
+    gap = (high - low) * 0.165 / max(tall, 0.5)
+    inside = [min(max(height, low), high) for height in heights]
+    for height, at, text, ink in zip(inside, spread(inside, gap, low + gap / 3, high), texts, colour, strict=True):
+        axes.annotate(
+            text,
+            xy=(1.0, height),
+            xytext=(1.045, at),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords=axes.get_yaxis_transform(),
+            color=ink,
+            fontweight="bold",
+            fontsize=8.5,
+            va="center",
+            ha="left",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": ink,
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
+        )
+
+
+def grid(axes: Axes, which: str = "y") -> None:
+    """Faint lines behind the data."""
+    axes.grid(visible=True, axis=which, color=FAINT, linewidth=0.6)  # type: ignore[arg-type]
+    axes.tick_params(length=0, pad=4)
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """The figure as ``png`` or ``svg``; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with style():
+        figure.savefig(buffer, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
+    return buffer.getvalue()
+
+
+def save(figure: Figure, folder: Path, name: str) -> str:
+    """Write ``name.png`` and ``name.svg``, each whole or not at all; gives the SVG's text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    svg = rendered(figure, "svg")
+    for kind, data in (("png", rendered(figure, "png")), ("svg", svg)):
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, folder / f"{name}.{kind}")
+    return svg.decode()

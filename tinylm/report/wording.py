@@ -1,0 +1,92 @@
+"""Results in words: units, numbers to the digits that their interval supports, one sentence a comparison."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from tinylm.report.verdicts import Comparison, Verdicts
+
+_METRICS = {"bits_per_byte": "bits per byte", "tune_bits_per_byte": "bits per byte (tune)", "test_loss": "nats a token"}
+_EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
+_IN_FULL = 3  # comparisons that one sentence can hold
+
+
+def unit(metric: str) -> str:
+    """A metric's name with its unit, for axes and sentences."""
+    return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def equal_in_words(equal: str) -> str:
+    """The declared equal as a reader says it."""
+    return _EQUALS.get(equal, equal)
+
+
+def decimals(comparison: Comparison) -> int:
+    """Digits after the point that show two significant digits of the interval's half width."""
+    scale = half_width(comparison) or abs(comparison.delta or 0)
+    return 4 if scale <= 0 else min(8, max(1, 1 - math.floor(math.log10(scale))))
+
+
+def half_width(comparison: Comparison) -> float:
+    """Half of the interval; 0 where there is none."""
+    if comparison.ci_low is None or comparison.ci_high is None:
+        return 0.0
+    return (comparison.ci_high - comparison.ci_low) / 2
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, the minus as a minus: ``signed(-0.5, 2) == "−0.50"``."""
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def difference(comparison: Comparison) -> str:
+    """Difference and half width, such as ``−0.0210 ± 0.0061``; a dash where there is no pair."""
+    if comparison.delta is None:
+        return "–"
+    digits = decimals(comparison)
+    width = f" ± {half_width(comparison):.{digits}f}" if comparison.ci_low is not None else ""
+    return signed(comparison.delta, digits) + width
+
+
+def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
+    """One comparison in one sentence, without its full stop."""
+    a, b = comparison.variant_label, comparison.against_label
+    metric, digits = unit(verdicts.metric), decimals(comparison)
+    size = f"{abs(comparison.delta or 0):.{digits}f} ± {half_width(comparison):.{digits}f} {metric}"
+    where = f"at equal {equal_in_words(comparison.equal)}, n = {comparison.n}"
+    outcome = f": {comparison.outcome}" if comparison.outcome else ""
+    match comparison.verdict:
+        case "better":
+            return f"{a} beats {b} by {size} {where}{outcome}"
+        case "worse":
+            return f"{a} is worse than {b} by {size} {where}{outcome}"
+        case "equivalent":
+            inside = f"within ±{verdicts.delta:g} {metric} (difference {difference(comparison)})"
+            return f"{a} and {b} are equivalent {inside} {where}{outcome}"
+        case "inconclusive":
+            return f"{a} against {b} is inconclusive (difference {difference(comparison)} {metric}) {where}{outcome}"
+        case "refused":
+            return f"{a} against {b} is refused: {comparison.reason}"
+
+
+def answer(verdicts: Verdicts) -> str:
+    """What the sweep showed, in one sentence."""
+    told = verdicts.comparisons
+    if len(told) <= _IN_FULL:
+        return "; ".join(sentence(item, verdicts) for item in told) + "."
+    kinds = Counter(item.verdict for item in told)
+    outcomes = Counter(item.outcome for item in told if item.outcome)
+    parts = [f"{count} {kind}" for kind, count in kinds.items()]
+    expected = f"; of {sum(outcomes.values())} expectations " + ", ".join(f"{n} {name}" for name, n in outcomes.items())
+    return f"Of {len(told)} comparisons {', '.join(parts)}{expected if outcomes else ''}."
+
+
+def amount(value: float | None) -> str:
+    """A count with a prefix and three digits: ``amount(6e6) == "6.00 M"``; a dash for what is missing."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if abs(value) >= 10**power:
+            return f"{value / 10**power:.3g} {prefix}"
+    return f"{value:.3g}"
