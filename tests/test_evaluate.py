@@ -48,10 +48,8 @@ def slow_bits(text: bytes) -> tuple[float, float]:
     ids = [256, *text, 257]
     bits = []
     for place in range(len(ids) - 1):  # the token that is read last before the scored one
-        if place < CONTEXT:
-            start = 0
-        else:  # the window that is the first to reach it
-            start = math.ceil((place - CONTEXT + 1) / (CONTEXT // 2)) * (CONTEXT // 2)
+        half = CONTEXT // 2
+        start = max(0, math.ceil((place - CONTEXT + 1) / half) * half)  # the first window to reach it
         read = torch.tensor([ids[start : place + 1]])
         logits_V = MODEL.head(MODEL(Batch(read, read)).hidden_BTD[0, -1]).double()
         bits.append(-logits_V.log_softmax(-1)[ids[place + 1]].item() / math.log(2))

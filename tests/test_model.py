@@ -88,7 +88,7 @@ def test_whole_model_is_the_same_on_both_paths(position: type, monkeypatch: pyte
 @given(st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=3), st.booleans())
 def test_context_restarts_at_each_document(rows: list[list[int]], causal: bool) -> None:
     T = max(map(sum, rows))
-    rows = [row + [T - sum(row)] if sum(row) < T else row for row in rows]
+    rows = [[*row, T - sum(row)] if sum(row) < T else row for row in rows]
     document_BT = torch.tensor([[2 * n for n, length in enumerate(row) for _ in range(length)] for row in rows])
     context = Context.of(Batch(document_BT, document_BT, document_BT=document_BT), causal=causal)
     assert context.positions_BT.tolist() == [[t for length in row for t in range(length)] for row in rows]
@@ -248,14 +248,15 @@ def test_solver_is_within_a_percent_or_says_so(
         calls += 1
         return formula(shape)
 
+    refusal = None
     try:
         solved = solve(request, vocab=vocab, context=64, count=counting)
     except UserError as error:
-        assert "the nearest is" in str(error)
-        assert "\n" not in str(error)
+        refusal = str(error)
     else:
         assert abs(solved.reached - parameters) <= 0.01 * parameters
         assert solved.shape.heads % solved.shape.kv_heads == 0
+    assert refusal is None or ("the nearest is" in refusal and "\n" not in refusal)
     assert calls < 150
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 
-from tinylm.model.block import Block
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape
 from tinylm.model.slots import Slot
@@ -21,7 +20,7 @@ def parameters(model: LanguageModel) -> dict[str, int]:
     position table and head, as in Kaplan et al. 2020 (arXiv 2001.08361), section 2.1. ``active`` is total less what
     one token does not use.
     """
-    inner = {part: 0 for part in ("position", "attention", "ffn", "norm")}
+    inner = dict.fromkeys(("position", "attention", "ffn", "norm"), 0)
     for path, slot in model.slots():
         inner[_part(path)] += _numel(slot)
     embedding = model.embedding.weight.numel()
@@ -45,9 +44,8 @@ def flops_per_token(model: LanguageModel, T: int) -> dict[str, float]:
     ``attention``, ``ffn``, ``head``, ``forward`` and ``training`` count the active parameters; ``forward_total`` and
     ``training_total`` count as if a token used all parameters.
     """
-    blocks = [block for block in model.blocks if isinstance(block, Block)]
-    attention = sum(block.attention.flops_per_token(T) for block in blocks)
-    ffn = sum(block.ffn.flops_per_token() for block in blocks)
+    attention = sum(block.attention.flops_per_token(T) for block in model.layers())
+    ffn = sum(block.ffn.flops_per_token() for block in model.layers())
     head = 2.0 * model.shape.width * model.shape.vocab
     forward = attention + ffn + head
     forward_total = forward + 2.0 * _inactive(model)
@@ -87,4 +85,4 @@ def _numel(slot: Slot) -> int:
 
 
 def _inactive(model: LanguageModel) -> int:
-    return sum(block.ffn.inactive_parameters() for block in model.blocks if isinstance(block, Block))
+    return sum(block.ffn.inactive_parameters() for block in model.layers())

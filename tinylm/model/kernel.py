@@ -41,7 +41,7 @@ def plain(
     bias_1HTT: Tensor | None,
     causal: bool,
 ) -> Tensor:
-    """``attend`` as product, softmax (in fp32), product; heads of a group are stacked in time, so keys are not copied."""
+    """``attend`` as product, softmax in fp32, product; a group's heads are stacked in time, so no key is copied."""
     B, H, T, K = q_BHTK.shape
     G = k_BGTK.shape[1]
     scores_BHTT = (q_BHTK.reshape(B, G, H // G * T, K) @ k_BGTK.transpose(-1, -2)).view(B, H, T, T).float() * K**-0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, overload
+from typing import Generic, TypeVar, cast, overload
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -88,7 +88,7 @@ class LanguageModel(nn.Module):
         )
         side = Side()
         x_BTD = self.position.embed(self.embedding(batch.ids_BT), context.positions_BT)
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers()):
             x_BTD, said = block(x_BTD, context)
             side.add(f"blocks.{layer}", said)
         hidden_BTD = self.norm(x_BTD)
@@ -101,10 +101,14 @@ class LanguageModel(nn.Module):
         table_VD = self.embedding.weight if self.unembedding is None else self.unembedding.weight
         return functional.linear(hidden_BTD, table_VD)
 
+    def layers(self) -> list[Block]:
+        """The blocks, in the order of the forward."""
+        return [cast(Block, block) for block in self.blocks]
+
     def slots(self) -> Iterator[tuple[str, Slot]]:
         """Every part made by a factory, by its module name, in the order of the forward."""
         yield "position", self.position
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers()):
             yield from ((f"blocks.{layer}.{name}", slot) for name, slot in block.slots())
         yield "norm", self.norm
 
@@ -137,5 +141,5 @@ class LanguageModel(nn.Module):
     @property
     def causal(self) -> bool:
         """Whether no layer lets a token see later ones, as the layers declare for training or evaluation."""
-        layers = [layer for block in self.blocks for layer in (block.attention, block.ffn)]
-        return all(layer.causal_train if self.training else layer.causal_eval for layer in layers)
+        parts = [part for block in self.layers() for part in (block.attention, block.ffn)]
+        return all(part.causal_train if self.training else part.causal_eval for part in parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 from tinylm.errors import UserError
@@ -119,7 +119,7 @@ def solve(request: ShapeRequest, *, vocab: int, context: int, count: Callable[[S
     target = request.parameters
     nearest: tuple[float, int, int] | None = None  # |missed|, width, hidden
     for width in _widths(request, size):
-        hidden = request.hidden or _closest(lambda n, w=width: size(w, n * HIDDEN_STEP), target) * HIDDEN_STEP
+        hidden = request.hidden or _closest(partial(size, width), target, HIDDEN_STEP)
         miss = abs(size(width, hidden) - target) / target
         if nearest is None or miss < nearest[0]:
             nearest = (miss, width, hidden)
@@ -193,27 +193,26 @@ def _widths(request: ShapeRequest, size: Callable[[int, int], int]) -> Iterator[
     # Heads come in whole groups: where they follow from the width, it steps by a head for each key head.
     step = request.head_dim * (request.kv_heads or 1 if request.heads is None else 1)
 
-    def at_ratio(n: int) -> int:
-        return size(n * step, request.hidden or _aimed(request, n * step))
+    def at_ratio(width: int) -> int:
+        return size(width, request.hidden or _aimed(request, width))
 
     assert request.parameters is not None
     target = request.parameters
-    middle = _closest(at_ratio, target)
-    near = range(max(1, middle - NEIGHBOURS // 2), middle + NEIGHBOURS // 2 + 1)
-    for n in sorted(near, key=lambda n: abs(at_ratio(n) - target)):
-        yield n * step
+    middle = _closest(at_ratio, target, step)
+    near = [middle + n * step for n in range(-NEIGHBOURS // 2, NEIGHBOURS // 2 + 1)]
+    yield from sorted((width for width in near if width > 0), key=lambda width: abs(at_ratio(width) - target))
 
 
-def _closest(size: Callable[[int], int], target: int) -> int:
-    """The n >= 1 whose size, which grows with n, is closest to the target."""
+def _closest(size: Callable[[int], int], target: int, step: int) -> int:
+    """The multiple of ``step``, at least one, whose size is closest to the target; sizes grow."""
     high = 1
-    while size(high) < target:
+    while size(high * step) < target:
         high *= 2
     low = max(1, high // 2)
     while low < high:
         middle = (low + high) // 2
-        if size(middle) < target:
+        if size(middle * step) < target:
             low = middle + 1
         else:
             high = middle
-    return min((n for n in (low - 1, low) if n >= 1), key=lambda n: abs(size(n) - target))
+    return min((n * step for n in (low - 1, low) if n >= 1), key=lambda value: abs(size(value) - target))
