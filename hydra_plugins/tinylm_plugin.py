@@ -24,8 +24,8 @@ class SweepsFolder(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from tinylm.compose.root import config_root, sweeps_parent
 
-        ours = f"file://{config_root()}"
-        if sweeps_parent() != config_root() and any(item.path == ours for item in search_path.get_path()):
+        ours = any((item.path or "").removeprefix("file://") == str(config_root()) for item in search_path.get_path())
+        if ours and sweeps_parent() != config_root():
             search_path.append("tinylm-sweeps", f"file://{sweeps_parent()}")
 
 

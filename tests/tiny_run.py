@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tinylm.batch import IGNORE, Batch
+from tinylm.errors import Interrupted
 from tinylm.model.attention.multihead import MultiHead
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
@@ -19,12 +24,15 @@ from tinylm.model.position.rotary import Rotary
 from tinylm.model.shape import Shape
 from tinylm.streams import Streams
 from tinylm.train.budget import Steps
+from tinylm.train.checkpoint import model_tensors
 from tinylm.train.fit import fit
 from tinylm.train.objective.next_token import NextToken
 from tinylm.train.optim.adamw import AdamW
+from tinylm.train.optim.muon import Muon
 from tinylm.train.recipe import Fit, Machine, Recipe
 from tinylm.train.rounds.single import Single
 from tinylm.train.schedule.wsd import WarmupStableDecay
+from tinylm.train.slots import Losses, Objective, Progress
 from tinylm.train.update.accumulate import Accumulate
 
 SHAPE = Shape(depth=2, width=32, heads=2, kv_heads=2, head_dim=16, hidden=64, vocab=96, context=32, tied=True)
@@ -105,20 +113,54 @@ def score(scored: nn.Module) -> dict[str, float]:
     return {"tune_loss": loss.item()}
 
 
+class Noisy(Objective):
+    """Next-token losses, each times a random number: what a run with dropout needs restored."""
+
+    def __call__(self, model: nn.Module, batch: Batch, progress: Progress) -> Losses:
+        losses = NextToken()(model, batch, progress)
+        noise = 1 + 0.1 * torch.rand(())
+        return replace(losses, total=losses.total * noise, language=losses.language * noise, side={"noise": noise})
+
+
 def run(
-    folder: Path, chosen: Recipe, checkpoint_seconds: float = 1e9, machine: Machine | None = None, **more: Any
+    folder: Path,
+    chosen: Recipe,
+    *,
+    trained: LanguageModel | None = None,
+    batches: Any = None,
+    score: Callable[[nn.Module], dict[str, float]] | None = score,
+    checkpoint_seconds: float = 1e9,
+    machine: Machine | None = None,
 ) -> tuple[LanguageModel, Fit]:
     """Fit the tiny model in ``folder``."""
-    trained = more.pop("model", None) or model()
+    trained = trained or model()
     answer = fit(
         trained,
-        more.pop("batches", None) or Chain(),
+        batches or Chain(),
         recipe=chosen,
         machine=machine or Machine(),
         streams=Streams(0),
         folder=folder,
         flops_per_token=1e5,
-        score=more.pop("score", score),
+        score=score,
         checkpoint_seconds=checkpoint_seconds,
     )
     return trained, answer
+
+
+RECIPES = {
+    "fp32": recipe(objective=Noisy()),
+    "bf16": recipe(objective=Noisy(), precision="bf16", micro=4, optimiser=partial(Muon, lr=1e-2)),
+    "plain": recipe(),
+}
+INTERRUPTED = 75
+
+
+def child(folder: Path, name: str, checkpoint_seconds: float, machine: Machine) -> None:
+    """A process of its own: fit, then leave the weights as ``final.safetensors`` and the answer as ``fit.json``."""
+    try:
+        trained, answer = run(folder, RECIPES[name], checkpoint_seconds=checkpoint_seconds, machine=machine)
+    except Interrupted:
+        sys.exit(INTERRUPTED)
+    save_file(model_tensors(trained), folder / "final.safetensors")
+    (folder / "fit.json").write_text(json.dumps(asdict(answer)))

@@ -96,6 +96,7 @@ def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text``, atomically and flushed to disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.fchmod(handle, 0o644)  # mkstemp's files are for their owner alone; results are for colleagues too
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

@@ -66,9 +66,8 @@ def run_jobs(jobs: list[Job], workers: int, threads: int) -> list[dict[str, Any]
     """Run ``jobs``, ``workers`` at a time with ``threads`` threads each; their summaries, in order."""
     waiting: deque[int] = deque(range(len(jobs)))
     running: set[int] = set()
-    labels = {task.folder: label(task) for task in jobs}
     with _stop_signals() as stop, Nursery(threads, Path(jobs[0].config["cache"])) as nursery:
-        with Progress(labels, workers) as progress:
+        with Progress(labels(jobs), workers) as progress:
             sent = 0
             while waiting or running:
                 _start(jobs, waiting, running, workers, nursery, progress)
@@ -85,10 +84,12 @@ def run_jobs(jobs: list[Job], workers: int, threads: int) -> list[dict[str, Any]
     return [summary(RunRecord.read(task.folder)) for task in jobs]
 
 
-def label(task: Job) -> str:
-    """A run in few words: its overrides, without what all runs of a sweep share by nature."""
-    words = [word for word in task.overrides if not word.startswith(("hydra.", "root=", "cache=", "sweeps="))]
-    return " ".join(words[-4:]) or task.key
+def labels(jobs: Sequence[Job]) -> dict[Path, str]:
+    """Folder -> the overrides in which a run differs from the others; its key where it does not."""
+    shared = set.intersection(*(set(task.overrides) for task in jobs)) if len(jobs) > 1 else set()
+    return {
+        task.folder: " ".join(word for word in task.overrides if word not in shared) or task.key for task in jobs
+    }
 
 
 def _start(

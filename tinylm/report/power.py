@@ -8,11 +8,16 @@ where the noncentral t distribution of common libraries is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from scipy import integrate, optimize, stats
 
+from tinylm.report.claim import Claim
+from tinylm.report.spread import past_spread
+
 _LARGEST_N = 10_000
+_WORTH_RUNNING = 0.5  # power below which a plan carries a warning
 
 
 def power_of_t(effect: float, sd: float, n: int, family: int = 1, alpha: float = 0.05) -> float:
@@ -84,6 +89,39 @@ def seeds_needed_for_equivalence(
 ) -> int | None:
     """The fewest pairs that show two equal arms to be within ±``delta``; None above 10,000."""
     return _fewest(lambda n: power_of_equivalence(sd_of_differences, n, delta, family, alpha), power)
+
+
+def describe_power(claim: Claim, roots: Sequence[str | Path]) -> list[str]:
+    """What a claim's planned seeds can show, in lines for a plan; the spread comes from past runs under ``roots``."""
+    n, family = len(claim.seeds), len(claim.comparisons)
+    many = f"{n} seeds, {family} comparison{'s' if family > 1 else ''}"
+    if n < 2:
+        return [f"power: one seed has no spread, so {many} can show nothing; declare more seeds"]
+    spread = past_spread(claim, roots)
+    if spread is None:
+        effect = minimum_detectable_effect(1.0, n, family, claim.alpha)
+        return [
+            f"power: {many}: found at 80% power is {effect:.1f} × the standard deviation of the paired differences, "
+            "which no past run tells"
+        ]
+    source = f"from {spread.source}" + (", another factor: provisional" if spread.provisional else "")
+    effect = minimum_detectable_effect(spread.sd, n, family, claim.alpha)
+    found = power_of_t(claim.delta, spread.sd, n, family, claim.alpha)
+    same = power_of_equivalence(spread.sd, n, claim.delta, family, claim.alpha)
+    lines = [
+        f"power: {many}: an effect of {effect:.2g} {claim.metric} is found at 80% power "
+        f"(sd of paired differences {spread.sd:.2g}, {source})",
+        f"power: an effect of {claim.delta:g} (delta) is found at {found:.0%}; equal arms are shown equal at {same:.0%}",
+    ]
+    for power, what, needed in (
+        (found, "an effect of delta", seeds_needed(spread.sd, claim.delta, family, claim.alpha)),
+        (same, "equivalence", seeds_needed_for_equivalence(spread.sd, claim.delta, family, claim.alpha)),
+    ):
+        if power < _WORTH_RUNNING:
+            lines.append(
+                f"warning: {what} would rather be missed than shown; 80% power needs {needed or '> 10,000'} seeds"
+            )
+    return lines
 
 
 def _over_spread(chance: Callable[[float], float], n: int, upper: float) -> float:

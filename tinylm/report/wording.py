@@ -87,6 +87,6 @@ def amount(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
-        if abs(value) >= 10**power:
+        if abs(value) >= 10**power and abs(value) >= 10_000:
             return f"{value / 10**power:.3g} {prefix}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -32,5 +32,5 @@ class Documents(Sequence[Text]):
     def __getitem__(self, index: int | slice) -> Text | list[Text]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        domain = 0 if self.split.domain_N is None else int(self.split.domain_N[index])
+        domain = None if self.split.domain_N is None else int(self.split.domain_N[index])
         return Text(self.store.document(self.name, index), int(self.split.bytes_N[index]), domain)

@@ -33,7 +33,7 @@ from tinylm.streams import Streams
 from tinylm.train.fit import fit
 from tinylm.train.recipe import Fit
 
-CURVE_DOCUMENTS = 64  # of the tune split, scored during training; the whole split is scored at the end
+CURVE_BYTES = 131_072  # of the tune split, scored during training; the whole split is scored at the end
 
 
 def run(replicas: list[tuple[Parts, Path]]) -> list[RunRecord]:
@@ -98,7 +98,9 @@ class _Run:
             documents=partial(Documents, prepared),
             precision=parts.settings.precision,
         )
-        curve = BitsPerByte(split="tune", at_most=CURVE_DOCUMENTS, prefix="tune_")
+        tune = prepared.store.split("tune")
+        few = max(1, tune.documents * CURVE_BYTES // tune.bytes)
+        curve = BitsPerByte(split="tune", at_most=few, prefix="tune_")
         try:
             fitted = self._fit(model, batches, per_token["training"], lambda m: curve(subject(m)).scalars)
         except Diverged as diverged:

@@ -72,7 +72,9 @@ class Checkpoints:
             shutil.rmtree(self.folder / old)
 
     def load(self) -> Snapshot | None:
-        """The last whole checkpoint, or None; what is torn is named in ``torn`` and removed."""
+        """The last whole checkpoint, or None; what is torn is named in ``torn`` and removed, as are unfinished ones."""
+        for unfinished in self.folder.glob(".step-*"):
+            shutil.rmtree(unfinished)
         for name in reversed(self._names()):
             contents = self._whole(self.folder / name)
             if contents is not None:

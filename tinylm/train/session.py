@@ -70,7 +70,8 @@ class Session:
             group["initial_lr"] = group["lr"]
         self.meter = Meter(folder, self.plan)
         self.checkpoints = Checkpoints(folder / "checkpoint")
-        self.rank, self.world, self.sum = 0, 1, _alone
+        self.rank, self.world = 0, 1
+        self.sum: Sum = _alone
         self.round, self.round_end = 0, 1.0
         self._called = model
         self._saved_at = time.monotonic()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -151,8 +150,7 @@ def save(figure: Figure, folder: Path, name: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     svg = rendered(figure, "svg")
     for kind, data in (("png", rendered(figure, "png")), ("svg", svg)):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        temporary = folder / f".{name}.{os.getpid()}.{kind}"
+        temporary.write_bytes(data)
         os.replace(temporary, folder / f"{name}.{kind}")
     return svg.decode()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -32,13 +29,13 @@ class Lion(Optimizer):
         super().__init__(decay_groups(trainable(model), weight_decay), {"lr": lr, "beta1": beta1, "beta2": beta2})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
-        """One update of all parameters that have a gradient; ``closure`` is not used."""
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of all parameters that have a gradient; no closure is taken."""
         for group in self.param_groups:
-            parameters: list[Tensor] = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
+            pairs: list[tuple[Tensor, Tensor]] = [(p, p.grad) for p in group["params"] if p.grad is not None]
+            if not pairs:
                 continue
-            gradients: list[Tensor] = [p.grad for p in parameters]
+            parameters, gradients = [p for p, _ in pairs], [gradient for _, gradient in pairs]
             for p in parameters:
                 if not self.state[p]:
                     self.state[p]["momentum"] = torch.zeros_like(p)

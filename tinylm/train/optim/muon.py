@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,7 +76,7 @@ class Muon(Optimizer):
         super().load_state_dict(state_dict)
         self._share()
 
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
-        """One update of both parts; ``closure`` is not used."""
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of both parts; no closure is taken."""
         for part in self._parts:
             part.step()
