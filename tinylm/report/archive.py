@@ -1,0 +1,55 @@
+"""A sweep's runs made small enough to commit: records whole, histories thinned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinylm.record import RunRecord, write_text
+from tinylm.report.collect import run_folders
+from tinylm.report.history import read_history
+from tinylm.report.manifest import read_manifest
+
+LINES = 60  # a history's lines in an archive, about
+
+
+def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
+    """Copy a sweep's runs into ``out/runs``, from which its report can be made again.
+
+    Writes ``out/runs/<key>/record.json``, ``history.jsonl`` (thinned) and ``out/runs/sweeps/<name>.json``; a run that
+    lies there already is replaced. Weights and per-document tables stay where they are.
+
+    Raises:
+        UserError: no root has the sweep.
+    """
+    manifest = read_manifest(name, *roots)
+    wanted = {job.key for job in manifest.jobs}
+    target = out / "runs"
+    for root in roots:
+        for folder in run_folders(root):
+            if folder.name not in wanted or folder.resolve() == (target / folder.name).resolve():
+                continue
+            try:
+                record = RunRecord.read(folder)
+            except (ValueError, TypeError, AttributeError):
+                continue  # a torn record is named by the report's warnings
+            wanted.remove(folder.name)
+            record.items = None
+            if (folder / "history.jsonl").is_file():
+                lines = thinned(read_history(folder / "history.jsonl", []))
+                written = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
+                write_text(target / folder.name / "history.jsonl", written)
+            record.write(target / folder.name)
+    manifest.write(target)
+    return target
+
+
+def thinned(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """About 60 lines, evenly taken, the first and the last among them, and every one with a score on the tune split."""
+    if len(lines) <= LINES:
+        return list(lines)
+    step = (len(lines) - 1) / (LINES - 1)
+    kept = {round(index * step) for index in range(LINES)}
+    return [line for index, line in enumerate(lines) if index in kept or any(name.startswith("tune_") for name in line)]

@@ -1,0 +1,186 @@
+"""A sweep's report: a page, its text, its numbers and its figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tinylm.record import write_text
+from tinylm.report import tables, wording
+from tinylm.report.archive import archive
+from tinylm.report.arms import by_arm
+from tinylm.report.claim import Claim
+from tinylm.report.collect import collect
+from tinylm.report.compare import decide
+from tinylm.report.figures.cost import quality
+from tinylm.report.figures.curves import learning_curves
+from tinylm.report.figures.forest import differences
+from tinylm.report.figures.sensitivity import sensitivity
+from tinylm.report.figures.style import colours, save
+from tinylm.report.history import history
+from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.verdicts import Verdicts
+
+__all__ = ["Report", "archive", "write_report"]
+
+_CAPTIONS = {
+    "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
+    "and its interval at the level that Holm's procedure used; it excludes zero exactly when the adjusted p is below "
+    "alpha.",
+    "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
+    "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
+    "sensitivity": "What tuning saw, on seeds and text that no verdict uses. Rings: chosen.",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what it says.
+
+    Fields:
+        path: of ``report.html``; the other files lie beside it.
+        verdicts: as in ``verdicts.json``.
+    """
+
+    path: Path
+    verdicts: Verdicts
+
+
+def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
+    """Write ``report.html``, ``report.md``, ``results.csv``, ``verdicts.json`` and ``figures/`` into ``out``.
+
+    Args:
+        name: the sweep.
+        roots: folders that hold its runs and its manifest.
+        out: a folder; files of an earlier report in it are replaced.
+
+    Raises:
+        UserError: no root has the sweep, or it declares no claim.
+    """
+    manifest = read_manifest(name, *roots)
+    runs = collect(*roots)
+    verdicts = decide(runs, manifest)
+    assert manifest.claim is not None  # or `decide` had refused
+    claim = manifest.claim
+    placed = by_arm(runs, manifest)
+    curves = history(*roots, keys=set(placed["key"]))
+    figures = _figures(verdicts, claim, placed, curves, out / "figures")
+    verdicts.write(out / "verdicts.json")
+    write_text(out / "results.csv", _csv(placed))
+    facts = _facts(verdicts, manifest, claim, placed) | {
+        "figures": [{"name": key, "caption": _CAPTIONS[key], "svg": Markup(svg)} for key, svg in figures.items()],
+        "warnings": [*verdicts.warnings, *curves.attrs["warnings"]],
+    }
+    loader = FileSystemLoader(Path(__file__).parent)
+    for file, escape in (("report.html", True), ("report.md", False)):
+        room = Environment(
+            loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        write_text(out / file, room.get_template(f"{file}.j2").render(facts, markdown=tables.markdown))
+    return Report(out / "report.html", verdicts)
+
+
+def _figures(
+    verdicts: Verdicts, claim: Claim, placed: pd.DataFrame, curves: pd.DataFrame, folder: Path
+) -> dict[str, str]:
+    """Figure name -> SVG text, of those that the runs have numbers for, in the page's order."""
+    ink = colours(list(claim.arms), claim.baseline)
+    drawn = {
+        "differences": differences(verdicts),
+        "learning_curves": learning_curves(curves, placed, ink),
+        "quality": quality(placed, claim.metric, ink),
+        "sensitivity": sensitivity(placed, claim, ink),
+    }
+    written = {}
+    for name, figure in drawn.items():
+        if figure is None:
+            for kind in ("png", "svg"):  # of an earlier report
+                (folder / f"{name}.{kind}").unlink(missing_ok=True)
+            continue
+        svg = save(figure, folder, name)
+        written[name] = svg[svg.index("<svg") :]
+    return written
+
+
+def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.DataFrame) -> dict[str, Any]:
+    ended = placed[placed["status"] != "not run"].drop_duplicates("key")
+    hours = float(pd.to_numeric(ended["cost.seconds"]).sum()) / 3600 if "cost.seconds" in ended else 0.0
+    declared = {
+        "question": claim.question,
+        "source": claim.source,
+        "factor": ", ".join(claim.factor),
+        "derived": ", ".join(claim.derived) or "nothing",
+        "equal": f"{wording.equal_in_words(claim.equal)}, within {claim.tolerance:.1%}",
+        "metric": f"{wording.unit(claim.metric)}, {claim.direction} is better",
+        "smallest effect worth having": f"{claim.delta:g}",
+        "alpha": f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), Holm",
+        "seeds": ", ".join(map(str, claim.seeds)),
+        "tuned": "nothing" if claim.tune is None else _tuned(claim),
+        "cost, as declared": claim.cost or "not stated",
+    }
+    expected = [
+        f"{claim.label(arm)} against {claim.label(against)}: "
+        f"{claim.arms[arm].expect or 'no expectation'}{_said(claim.arms[arm].claim)}"
+        for arm, against in claim.comparisons.items()
+    ]
+    return {
+        "name": manifest.name,
+        "command": manifest.command,
+        "answer": wording.answer(verdicts),
+        "sentences": [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons],
+        "several": len(verdicts.comparisons) > 1,
+        "claim": declared,
+        "expected": expected,
+        "detectable": verdicts.minimum_detectable_effect,
+        "unit": wording.unit(verdicts.metric),
+        "verdict_table": tables.verdict_table(verdicts),
+        "detail_table": tables.detail_table(verdicts),
+        "divergence_table": tables.divergence_table(verdicts),
+        "seed_table": tables.seed_table(placed, claim),
+        "spent_table": tables.spent_table(placed, claim),
+        "machine": _machine(ended),
+        "runs": len(ended),
+        "hours": f"{hours:.2f}",
+    }
+
+
+def _tuned(claim: Claim) -> str:
+    assert claim.tune is not None
+    grids = "; ".join(f"{key} of {', '.join(map(str, grid))}" for key, grid in claim.tune.params.items())
+    return f"{grids}, on seeds {', '.join(map(str, claim.tune.seeds))} by {wording.unit(claim.tune.metric)}"
+
+
+def _said(text: str | None) -> str:
+    return f" ({text})" if text else ""
+
+
+def _machine(runs: pd.DataFrame) -> dict[str, str]:
+    """What the runs ran on and with: each fact's values, several where the runs differ."""
+    found = {}
+    for column in sorted(map(str, runs.columns)):
+        name = column.removeprefix("provenance.")
+        if name in ("processor", "threads", "precision", "code", "python", "system", "cores") or name.startswith(
+            "packages."
+        ):
+            values = sorted({str(value) for value in runs[column].dropna()})
+            if values and column != name:
+                found[name.removeprefix("packages.")] = ", ".join(values)
+    return found
+
+
+def _csv(placed: pd.DataFrame) -> str:
+    """All numbers of all runs; lists and mappings as JSON."""
+    flat = placed.drop(columns=["config"], errors="ignore")
+    for column in flat.columns:
+        if flat[column].dtype == object:
+            flat[column] = [
+                json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value for value in flat[column]
+            ]
+    return str(flat.to_csv(index=False))

@@ -1,0 +1,77 @@
+"""How far seeds scatter, learned from the sweeps that lie under some roots; for plans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.errors import UserError
+from tinylm.report.claim import Claim
+from tinylm.report.collect import collect
+from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.pairing import Pairing
+
+_ENOUGH = 3  # seeds from which a standard deviation is taken
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviation of paired differences.
+
+    Fields:
+        sd: in the metric's unit.
+        source: the sweep that it comes from.
+        provisional: not measured on pairs of this factor: √2 times the spread of the noisiest arm known.
+    """
+
+    sd: float
+    source: str
+    provisional: bool
+
+
+def past_spread(claim: Claim, roots: Sequence[str | Path]) -> Spread | None:
+    """The spread that a claim's differences may have; None where no sweep under the roots tells.
+
+    The largest standard deviation of past paired differences over the same factor and metric; else √2 times that of
+    the noisiest arm of any sweep with the metric, for noise differs between variants.
+    """
+    existing = [root for root in roots if Path(root).is_dir()]
+    measured: list[Spread] = []
+    guessed: list[Spread] = []
+    manifests = [item for item in _manifests(existing) if item.claim is not None and item.claim.metric == claim.metric]
+    if not manifests:
+        return None
+    runs = collect(*existing)
+    rows = {str(row["key"]): {str(name): value for name, value in row.items()} for row in runs.to_dict("records")}
+    for manifest in manifests:
+        past = manifest.claim
+        assert past is not None
+        for variant, against in past.comparisons.items():
+            found = Pairing.of(variant, against, past, manifest, rows).difference
+            if found is None or found.n < _ENOUGH or found.sd == 0:
+                continue
+            if found.method == "paired t" and set(past.factor) == set(claim.factor):
+                measured.append(Spread(found.sd, manifest.name, provisional=False))
+        for arm in past.arms:
+            scores = [rows[key].get(past.metric) for key in manifest.keys(arm).values() if key in rows]
+            sd = _sd([float(value) for value in scores if value is not None and math.isfinite(value)])
+            if sd > 0:
+                guessed.append(Spread(sd * math.sqrt(2), manifest.name, provisional=True))
+    return max(measured or guessed, key=lambda item: item.sd, default=None)
+
+
+def _manifests(roots: Sequence[str | Path]) -> Iterable[Manifest]:
+    for name in sorted({path.stem for root in roots for path in Path(root).glob("sweeps/*.json")}):
+        try:
+            yield read_manifest(name, *roots)
+        except UserError:
+            continue  # a sweep that cannot be read tells nothing about spread; its own report says so
+
+
+def _sd(values: Sequence[float]) -> float:
+    if len(values) < _ENOUGH:
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

@@ -1,0 +1,162 @@
+"""Tables: verdicts and runs in, frames of text out; frames to text, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+
+import pandas as pd
+
+from tinylm.report.claim import Claim
+from tinylm.report.verdicts import Comparison, Verdicts
+from tinylm.report.wording import amount, difference, equal_in_words, signed, unit
+
+_SPENT = {
+    "accounting.parameters.total": "parameters",
+    "accounting.parameters.body": "body",
+    "cost.tokens": "tokens",
+    "cost.bytes": "bytes",
+    "cost.flops": "FLOPs",
+    "cost.seconds": "seconds",
+    "cost.tokens_per_second": "tokens/s",
+    "cost.peak_memory_bytes": "peak memory (bytes)",
+    "cost.energy_joules": "energy (J)",
+}
+
+
+def terminal_table(verdicts: Verdicts) -> str:
+    """The verdicts for the end of a sweep in a terminal, as wide as the terminal is."""
+    width = shutil.get_terminal_size((100, 24)).columns
+    lines = [f"{verdicts.sweep}: {unit(verdicts.metric)}, {verdicts.direction} is better", ""]
+    lines.append(text(verdict_table(verdicts)))
+    notes = [f"{_pair(item)}: {item.reason}" for item in verdicts.comparisons if _wants_reason(item)]
+    notes += [
+        f"{row['comparison']}: {row['diverged']} diverged" for row in divergence_table(verdicts).to_dict("records")
+    ]
+    notes += [f"warning: {warning}" for warning in verdicts.warnings]
+    if notes:
+        lines.append("")
+    for note in notes:
+        lines += textwrap.wrap(note, max(40, width), subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
+    """A row a comparison."""
+    return pd.DataFrame(
+        [
+            {
+                "comparison": _pair(item),
+                "equal": equal_in_words(item.equal),
+                "difference": difference(item),
+                "level": "–" if item.interval_level is None else f"{item.interval_level:.1%}",
+                "p": "–" if item.p_adjusted is None else _p(item.p_adjusted),
+                "n": f"{item.n}" if item.n == item.declared else f"{item.n} of {item.declared}",
+                "verdict": item.verdict + (" (extended)" if item.extended else ""),
+                "expected": item.expected or "–",
+                "outcome": item.outcome or "–",
+            }
+            for item in verdicts.comparisons
+        ]
+    )
+
+
+def detail_table(verdicts: Verdicts) -> pd.DataFrame:
+    """A row a comparison: what stands behind its verdict."""
+    return pd.DataFrame(
+        [
+            {
+                "comparison": _pair(item),
+                "method": item.method or "–",
+                "correlation": "–" if item.correlation is None else signed(item.correlation, 2),
+                "sd of differences": _g(item.sd),
+                "detectable at 80% power": _g(item.minimum_detectable_effect),
+                "p of equivalence": "–" if item.p_equivalence is None else _p(item.p_equivalence),
+                "sign-flip p": "–" if item.p_sign_flip is None else _p(item.p_sign_flip),
+                "bootstrap": "–"
+                if item.bootstrap_low is None or item.bootstrap_high is None
+                else f"{item.bootstrap_low:+.2g} to {item.bootstrap_high:+.2g}",
+                "derived keys": ", ".join(item.derived) or "–",
+                "reason": item.reason,
+            }
+            for item in verdicts.comparisons
+        ]
+    )
+
+
+def divergence_table(verdicts: Verdicts) -> pd.DataFrame:
+    """A row a comparison in which a run diverged: counts and Fisher's exact test."""
+    rows = []
+    for item in verdicts.comparisons:
+        counts = item.divergences
+        if counts is None or counts.variant + counts.against == 0:
+            continue
+        diverged = f"{counts.variant} of {counts.variant_runs} against {counts.against} of {counts.against_runs}"
+        rows.append({"comparison": _pair(item), "diverged": diverged, "Fisher p": _p(counts.p_value)})
+    return pd.DataFrame(rows, columns=["comparison", "diverged", "Fisher p"])
+
+
+def seed_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """Every compared run: a row an arm, a column a seed, the metric or what became of the run; then the mean."""
+    compared = runs[runs["stage"] == "compare"]
+    seeds = sorted(compared["seed"].unique())
+    rows = []
+    for arm, own in compared.groupby("arm", sort=False):
+        scores = own[claim.metric] if claim.metric in own else pd.Series(dtype=float)
+        cells = {
+            int(run["seed"]): f"{run[claim.metric]:.4f}"
+            if run["status"] == "done" and pd.notna(run.get(claim.metric))
+            else str(run["status"])
+            for run in own.to_dict("records")
+        }
+        tuned = own["params"].iloc[0] or {}
+        row = {"arm": claim.label(str(arm))} | {f"seed {seed}": cells.get(int(seed), "–") for seed in seeds}
+        row |= {"mean": "–" if scores.isna().all() else f"{scores.mean():.4f}"}
+        row |= {"sd": "–" if scores.notna().sum() < 2 else f"{scores.std():.4f}"}
+        rows.append(row | {key: f"{value}" for key, value in tuned.items()})
+    return pd.DataFrame(rows).fillna("–")
+
+
+def spent_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """What an arm's compared runs are and cost, on average; tuning is the sum of the arm's tuning runs' seconds."""
+    rows = []
+    columns = {column: name for column, name in _SPENT.items() if column in runs and runs[column].notna().any()}
+    for arm, own in runs.groupby("arm", sort=False):
+        compared, tuning = own[own["stage"] == "compare"], own[own["stage"] == "tune"]
+        row = {"arm": claim.label(str(arm))}
+        row |= {name: amount(float(pd.to_numeric(compared[column]).mean())) for column, name in columns.items()}
+        if not tuning.empty and "cost.seconds" in tuning:
+            row["tuning, seconds in all"] = amount(float(tuning["cost.seconds"].sum()))
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("–")
+
+
+def text(frame: pd.DataFrame) -> str:
+    """A frame as aligned plain text."""
+    cells = [[str(column) for column in frame.columns], *(list(map(str, row)) for row in frame.itertuples(index=False))]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(frame.columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table."""
+    rows = [list(map(str, frame.columns)), ["---"] * len(frame.columns)]
+    rows += [list(map(str, row)) for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _pair(item: Comparison) -> str:
+    return f"{item.variant_label} − {item.against_label}"
+
+
+def _wants_reason(item: Comparison) -> bool:
+    return item.verdict in ("refused", "inconclusive", "equivalent")
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}" if value < 0.995 else "1"
+
+
+def _g(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
