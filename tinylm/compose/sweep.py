@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -41,7 +41,7 @@ class Role:
 
     overrides: list[str]
     arm: str
-    stage: str
+    stage: Literal["tune", "compare"]
     seed: int
     params: dict[str, Any] = field(default_factory=dict)
 
@@ -69,7 +69,10 @@ def sweep(
     if claim.tune is not None:
         roles = expander.tuning(claim)
         finished = _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim)
-        chosen = choose(claim, manifest.jobs, expander.roots) if finished else {}
+        first = {arm: {key: grid[0] for key, grid in claim.tune.params.items()} for arm in claim.arms}
+        chosen = choose(claim, manifest.jobs, expander.roots) if finished else first
+        if not finished:
+            print("\nstage compare is counted with the first value of each grid: tuning has not chosen yet")
     roles = expander.comparing(claim, chosen)
     _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim)
     return outcome
@@ -117,12 +120,17 @@ class Expander:
         return [None] if self._named("seed") else list(seeds)
 
     def _roles(
-        self, claim: Claim, stage: str, seeds: Sequence[int], points: dict[str, list[dict[str, Any]]]
+        self,
+        claim: Claim,
+        stage: Literal["tune", "compare"],
+        seeds: Sequence[int],
+        points: dict[str, list[dict[str, Any]]],
+        extra: Sequence[str] = (),
     ) -> list[Role]:
         roles = []
         for arm, declared in claim.arms.items():
             for point, seed in itertools.product(points.get(arm, []), self._seeds(seeds)):
-                own = [*declared.overrides, *(f"{key}={value}" for key, value in point.items())]
+                own = [*extra, *declared.overrides, *(f"{key}={value}" for key, value in point.items())]
                 own += [] if seed is None else [f"seed={seed}"]
                 for overrides in self.product(own):
                     named = [item.split("=", 1)[1] for item in overrides if item.startswith("seed=")]
@@ -137,7 +145,7 @@ class Expander:
         seeds = claim.tune.seeds
         kept, self.arguments = self.arguments, [a for a in self.arguments if not a.startswith("seed=")]
         try:
-            return self._roles(claim, "tune", seeds, {arm: grid for arm in claim.arms})
+            return self._roles(claim, "tune", seeds, dict.fromkeys(claim.arms, grid), claim.tune.overrides)
         finally:
             self.arguments = kept
 
@@ -178,22 +186,23 @@ def _run_stage(
     manifest: Manifest | None = None,
     claim: Claim | None = None,
 ) -> bool:
-    """Run the jobs of one stage that are not done; whether all of them have ended."""
+    """Run the jobs of one stage that are not done; whether the stage has been run (a plan runs nothing)."""
     jobs = expander.jobs(roles)
     distinct: dict[str, tuple[keys.Job, Role]] = {}
     for task, role in zip(jobs, roles, strict=True):
         distinct.setdefault(task.key, (task, role))
     todo = [(task, role) for task, role in distinct.values() if not ledger.ended(ledger.find(task.key, expander.roots))]
     root = expander.roots[0]
+    if manifest is not None:
+        manifest.jobs.extend(
+            Entry(task.key, role.arm, role.stage, role.seed, role.params, role.overrides)
+            for task, role in zip(jobs, roles, strict=True)
+        )
     if plan_only:
         plan = Plan(roles=[(r.arm, r.stage, r.seed) for r in roles], jobs=jobs, todo=[task for task, _ in todo])
         print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
         return not todo
     if manifest is not None:
-        manifest.jobs.extend(
-            Entry(task.key, role.arm, role.stage, role.seed, role.params, role.overrides)  # type: ignore[arg-type]
-            for task, role in zip(jobs, roles, strict=True)
-        )
         manifest.write(root)
     done = len(distinct) - len(todo)
     print(f"{outcome.name or 'multirun'}: {len(distinct)} runs, {done} done, {len(todo)} to do", file=sys.stderr)

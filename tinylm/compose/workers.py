@@ -26,6 +26,7 @@ from tinylm.compose.keys import Job, job
 from tinylm.compose.progress import Progress
 from tinylm.errors import Interrupted
 from tinylm.record import RunRecord
+from tinylm.runs.allocator import TUNABLES
 
 BUSY_SECONDS = 0.5  # how often to look whether another process has finished a run that we share
 
@@ -168,6 +169,7 @@ class Nursery:
             "TORCHINDUCTOR_CACHE_DIR": str((cache / "compiled").resolve()),
             "TORCHINDUCTOR_COMPILE_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
+            "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", TUNABLES),
         }
 
     def __enter__(self) -> Nursery:

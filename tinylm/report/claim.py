@@ -48,11 +48,13 @@ class Tune:
         params: config key -> grid of values; the grids multiply.
         seeds: the seeds that choose; none of them is compared on.
         metric: the metric that chooses, measured on the tune split.
+        overrides: what is different while tuning, alike for all arms, such as a shorter budget.
     """
 
     params: dict[str, list[Any]]
     seeds: list[int]
     metric: str = "tune_bits_per_byte"
+    overrides: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

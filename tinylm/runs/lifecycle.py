@@ -25,6 +25,7 @@ from tinylm.model.accounting import counter, flops_per_token, parameters
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
 from tinylm.record import RunRecord, write_json
+from tinylm.runs.allocator import keep_memory
 from tinylm.runs.documents import Documents
 from tinylm.runs.items import write_items
 from tinylm.runs.parts import Parts
@@ -45,6 +46,7 @@ def run(replicas: list[tuple[Parts, Path]]) -> list[RunRecord]:
         Interrupted: the run was asked to stop; it wrote its checkpoint.
         UserError: the corpus, the tokenizer or the shape cannot be had.
     """
+    keep_memory()
     return [_locked(parts, folder) for parts, folder in replicas]
 
 
