@@ -36,7 +36,7 @@ ANY_TEXT = st.lists(st.one_of(PIECES, st.text(max_size=20)), max_size=20).map(""
 
 
 @pytest.mark.parametrize("kind", ["bpe", "bytes"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=ANY_TEXT)
 def test_bytes_are_exact_and_text_comes_back(kind: str, text: str) -> None:
     made = tokenizer(kind)
@@ -49,7 +49,7 @@ def test_bytes_are_exact_and_text_comes_back(kind: str, text: str) -> None:
 
 
 @given(st.lists(ANY_TEXT, max_size=5))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_batch_is_its_texts(texts: list[str]) -> None:
     made = tokenizer("bpe")
     assert made.encode_batch(texts) == [made.encode(text) for text in texts]
