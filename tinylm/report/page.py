@@ -75,7 +75,10 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     verdicts.write(out / "verdicts.json")
     write_text(out / "results.csv", _csv(placed))
     facts = _facts(verdicts, manifest, claim, placed) | {
-        "figures": [{"name": key, "caption": _CAPTIONS[key], "svg": Markup(svg)} for key, svg in figures.items()],
+        "figures": [
+            {"name": key, "caption": _CAPTIONS[key], "svg": Markup(svg), "width": _width(svg)}
+            for key, svg in figures.items()
+        ],
         "warnings": [*verdicts.warnings, *curves.attrs["warnings"]],
     }
     loader = FileSystemLoader(Path(__file__).parent)
@@ -107,6 +110,12 @@ def _figures(
         svg = save(figure, folder, name)
         written[name] = svg[svg.index("<svg") :]
     return written
+
+
+def _width(svg: str) -> int:
+    """The width in pixels at which an SVG's text has the size of the page's notes."""
+    points = float(svg.split('viewBox="', 1)[1].split('"', 1)[0].split()[2])
+    return round(points * 4 / 3 * 1.05)
 
 
 def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.DataFrame) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def describe_power(claim: Claim, roots: Sequence[str | Path]) -> list[str]:
     lines = [
         f"power: {many}: an effect of {effect:.2g} {claim.metric} is found at 80% power "
         f"(sd of paired differences {spread.sd:.2g}, {source})",
-        f"power: an effect of {claim.delta:g} (delta) is found at {found:.0%}; equal arms are shown equal at {same:.0%}",
+        f"power: an effect of {claim.delta:g} (delta) is found at {found:.0%}; equal arms are shown so at {same:.0%}",
     ]
     for power, what, needed in (
         (found, "an effect of delta", seeds_needed(spread.sd, claim.delta, family, claim.alpha)),

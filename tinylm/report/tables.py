@@ -47,14 +47,14 @@ def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
         [
             {
                 "comparison": _pair(item),
-                "equal": equal_in_words(item.equal),
                 "difference": difference(item),
+                "verdict": item.verdict + (" (extended)" if item.extended else ""),
+                "outcome": item.outcome or "–",
+                "expected": item.expected or "–",
                 "level": "–" if item.interval_level is None else f"{item.interval_level:.1%}",
                 "p": "–" if item.p_adjusted is None else _p(item.p_adjusted),
                 "n": f"{item.n}" if item.n == item.declared else f"{item.n} of {item.declared}",
-                "verdict": item.verdict + (" (extended)" if item.extended else ""),
-                "expected": item.expected or "–",
-                "outcome": item.outcome or "–",
+                "equal": equal_in_words(item.equal),
             }
             for item in verdicts.comparisons
         ]
