@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from tests.commands import SMALL, text_files
 
+from tests.commands import SMALL, text_files
 from tinylm.compose import keys, schema
 from tinylm.compose.root import config_root
 from tinylm.errors import UserError
@@ -21,9 +21,12 @@ def key_of(*overrides: str) -> str:
 def test_golden_keys(tmp_path: Path) -> None:
     """Keys of three configs never change by accident: results that users have would be orphaned."""
     text = text_files(tmp_path)
-    assert key_of(*text) == "GOLDEN0"
-    assert key_of(*text, *SMALL) == "GOLDEN1"
-    assert key_of(*text, "model/ffn=gelu", "optim=muon", "budget=bytes", "batch.unit=bytes", "seed=3") == "GOLDEN2"
+    assert key_of(*text) == "f475a676792d623a"
+    assert key_of(*text, *SMALL) == "88b4e05a29ef0617"
+    assert (
+        key_of(*text, "model/ffn=gelu", "optim=muon", "budget=bytes", "batch.unit=bytes", "seed=3")
+        == "0cd4aba4f335dc43"
+    )
 
 
 def test_moving_text_leaves_the_key_and_editing_a_byte_changes_it(tmp_path: Path) -> None:
@@ -43,7 +46,14 @@ def test_where_and_why_a_run_goes_are_not_in_the_key(tmp_path: Path) -> None:
 
 def test_what_changes_numbers_is_in_the_key(tmp_path: Path) -> None:
     text = text_files(tmp_path)
-    changes = ["seed=1", "precision=fp32", "compile=false", "optim.lr=0.005", "batch.within_documents=false", "init.std=0.03"]
+    changes = [
+        "seed=1",
+        "precision=fp32",
+        "compile=false",
+        "optim.lr=0.005",
+        "batch.within_documents=false",
+        "init.std=0.03",
+    ]
     found = [key_of(*text), *(key_of(*text, change) for change in changes)]
     assert len(set(found)) == len(found)
 
@@ -74,7 +84,7 @@ def test_an_int_where_a_float_is_asked_for_is_the_same_number(tmp_path: Path) ->
     ],
 )
 def test_wrong_values_are_refused_by_name(tmp_path: Path, override: str, culprit: str) -> None:
-    with pytest.raises(UserError, match=".") as caught:
+    with pytest.raises(UserError) as caught:
         key_of(*text_files(tmp_path), override)
     assert culprit in str(caught.value)
     assert "\n" not in str(caught.value)

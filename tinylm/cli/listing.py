@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from argparse import RawDescriptionHelpFormatter
 
+from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 
 LIST = """List what there is.
@@ -17,7 +17,7 @@ examples:
 
 def list_command(words: list[str]) -> int:
     """``tinylm list``."""
-    parser = argparse.ArgumentParser("tinylm list", description=LIST, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("tinylm list", LIST)
     parser.add_argument("what", choices=["sweeps", "variants", "runs"])
     parser.add_argument("--config-dir", help="a folder of configs of your own, laid out like conf/")
     add_roots(parser)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 from tinylm.record import RunRecord
 
@@ -22,7 +22,7 @@ examples:
 
 def prune_command(words: list[str]) -> int:
     """``tinylm prune``."""
-    parser = argparse.ArgumentParser("tinylm prune", description=PRUNE, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("tinylm prune", PRUNE)
     parser.add_argument("--dry-run", action="store_true", help="delete nothing")
     parser.add_argument("--weights", action="store_true", help="also the weights of ended runs")
     parser.add_argument("--cache", action="store_true", help="also tokenizers, token stores and compiled code")

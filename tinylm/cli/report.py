@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import glob
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 
 REPORT = """Write a sweep's report: report.html, report.md, results.csv, verdicts.json, figures/.
@@ -21,7 +20,7 @@ examples:
 
 def report_command(words: list[str]) -> int:
     """``tinylm report NAME``."""
-    parser = argparse.ArgumentParser("tinylm report", description=REPORT, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("tinylm report", REPORT)
     parser.add_argument("name", metavar="NAME", help="the sweep")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: reports/NAME)")
     parser.add_argument("--archive", action="store_true", help="also copy the runs (thinned) into DIR/runs")

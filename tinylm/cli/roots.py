@@ -36,7 +36,9 @@ def locate(key: str, where: list[Path]) -> Path:
     Raises:
         UserError: none or several begin so.
     """
-    found = {folder.parent.name: folder.parent for root in where for folder in root.glob(f"{glob.escape(key)}*/record.json")}
+    found = {
+        folder.parent.name: folder.parent for root in where for folder in root.glob(f"{glob.escape(key)}*/record.json")
+    }
     if len(found) == 1:
         return next(iter(found.values()))
     places = ", ".join(map(str, where)) or "runs/ (there is none here; name another with --root)"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from argparse import RawDescriptionHelpFormatter
-
+from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 
 SAMPLE = """Let a trained model go on with a text.
@@ -15,7 +13,7 @@ example:
 
 def sample_command(words: list[str]) -> int:
     """``tinylm sample KEY --prompt TEXT``."""
-    parser = argparse.ArgumentParser("tinylm sample", description=SAMPLE, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("tinylm sample", SAMPLE)
     parser.add_argument("key", metavar="KEY", help="a run's key, or its beginning; its weights must have been kept")
     parser.add_argument("--prompt", default="", help="the text to go on with (default: an empty document)")
     parser.add_argument("--tokens", type=int, default=64, help="how many to add at most (default: 64)")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from tinylm.record import RunRecord
+from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, locate, roots
+from tinylm.record import RunRecord
 
 SHOW = """Show one run: what it is, cost and scored.
 
@@ -26,7 +24,7 @@ example:
 
 def show_command(words: list[str]) -> int:
     """``tinylm show KEY``."""
-    parser = argparse.ArgumentParser("tinylm show", description=SHOW, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("tinylm show", SHOW)
     parser.add_argument("key", metavar="KEY", help="a run's key, or its beginning")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     add_roots(parser)
@@ -60,7 +58,7 @@ def show_command(words: list[str]) -> int:
 
 def diff_command(words: list[str]) -> int:
     """``tinylm diff KEY KEY``."""
-    parser = argparse.ArgumentParser("tinylm diff", description=DIFF, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("tinylm diff", DIFF)
     parser.add_argument("keys", metavar="KEY", nargs=2, help="a run's key, or its beginning")
     add_roots(parser)
     options = parser.parse_args(words)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
+from tinylm.cli.parser import Parser
+from tinylm.compose.session import Outcome
 from tinylm.errors import UserError, nearest
 from tinylm.record import RunRecord
 
@@ -77,7 +78,7 @@ def sweep_command(words: list[str]) -> int:
 
 
 def _parser(command: str, text: str, name: bool = False) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(f"tinylm {command}", description=text, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser(f"tinylm {command}", text)
     if name:
         parser.add_argument("name", metavar="NAME", help="a file of sweeps/, without .yaml")
     parser.add_argument("overrides", nargs="*", help="group=option or key.path=value")
@@ -86,7 +87,7 @@ def _parser(command: str, text: str, name: bool = False) -> argparse.ArgumentPar
     return parser
 
 
-def _invoke(options: argparse.Namespace, flags: list[str], first: list[str], words: list[str], command: str):  # type: ignore[no-untyped-def]  # noqa: E501
+def _invoke(options: argparse.Namespace, flags: list[str], first: list[str], words: list[str], command: str) -> Outcome:
     from tinylm.compose.main import invoke
 
     flags += ["--config-dir", options.config_dir] if options.config_dir else []
@@ -116,6 +117,7 @@ def _closing(record: RunRecord, root: Path) -> str:
         score = f"{metric:.4f} bits per byte on test text" if metric is not None else "no score"
         total = record.accounting.get("parameters", {}).get("total", 0)
         seconds = record.cost.get("wall_seconds") or 0
-        return f"{record.key}: {score}; {total:,} parameters, {record.cost.get('tokens', 0):,} tokens, {seconds:,.0f} s; {where}"
+        spent = f"{total:,} parameters, {record.cost.get('tokens', 0):,} tokens, {seconds:,.0f} s"
+        return f"{record.key}: {score}; {spent}; {where}"
     error = record.error or {}
     return f"{record.key}: {record.status}: {error.get('message', 'no message')}; {where}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hydra.errors import MissingConfigException
-from omegaconf.errors import OmegaConfBaseException
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tinylm.errors import nearest
 
@@ -25,6 +25,11 @@ def readable(error: BaseException, keys: list[str] | None = None) -> str:
         name = str(error.missing_cfg_file or "")
         group, _, option = name.rpartition("/")
         return f"{group}={option}: there is no such option{nearest(option, error.options)}"
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key}: needs a value; write {cause.full_key}=..."
+    if isinstance(error, OverrideParseException):
+        reason = str(error).split("\n")[0].split(" See https")[0]
+        return f"{error.override!r} cannot be read ({reason}); lists and texts with spaces want quotes: 'key=[a,b]'"
     group_match = re.search(r"Could not override '([^']+)'\. ?No match in the defaults list", text)
     if group_match:
         return f"{group_match[1]}: there is no such group{nearest(group_match[1].split('@')[0], keys or [])}"

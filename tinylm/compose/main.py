@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tinylm.compose import complaints, execute, keys, ledger, session
 from tinylm.compose.progress import Progress
 from tinylm.compose.root import config_root
-from tinylm.errors import UserError
+from tinylm.errors import Interrupted, UserError
 
 REFUSED = ("--experimental-rerun", "--experimental_rerun")  # it unpickles a file
 
@@ -41,6 +41,8 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
     state = Singleton.get_state()
     try:
         hydra.main(version_base="1.3", config_path=str(config_root()), config_name="config")(task)()
+        if session.current.error is not None:
+            raise session.current.error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaints.readable(error, _known_keys())) from error
     finally:
@@ -51,6 +53,16 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
 
 def task(config: DictConfig) -> dict[str, Any]:
     """One job in this process: a single run, or one of a serial or Slurm sweep. Returns plain data."""
+    if session.current.error is not None:  # Ctrl-C in an earlier job of a serial sweep is meant for the sweep
+        return {}
+    try:
+        return _run_here(config)
+    except (UserError, Interrupted, HydraException, OmegaConfBaseException) as error:
+        session.current.error = error
+        return {}
+
+
+def _run_here(config: DictConfig) -> dict[str, Any]:
     job = keys.job(config, HydraConfig.get())
     where = ledger.roots(job.config)
     record = ledger.find(job.key, where[:1])

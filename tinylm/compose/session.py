@@ -26,10 +26,14 @@ class Outcome:
 
 @dataclass
 class Session:
-    """command: the line that the user typed.  outcome: filled by the task or the sweeper."""
+    """command: the line that the user typed.  outcome: filled by the task or the sweeper.
+
+    error: what ended a job in this process; kept here, for Hydra prints a line of its own about one that is raised.
+    """
 
     command: str = "tinylm"
     outcome: Outcome = field(default_factory=Outcome)
+    error: Exception | None = None
 
 
 current = Session()

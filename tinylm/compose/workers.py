@@ -67,19 +67,19 @@ def run_jobs(jobs: list[Job], workers: int, threads: int) -> list[dict[str, Any]
     """Run ``jobs``, ``workers`` at a time with ``threads`` threads each; their summaries, in order."""
     waiting: deque[int] = deque(range(len(jobs)))
     running: set[int] = set()
-    with _stop_signals() as stop, Nursery(threads, Path(jobs[0].config["cache"])) as nursery:
-        with Progress(labels(jobs), workers) as progress:
-            sent = 0
-            while waiting or running:
-                _start(jobs, waiting, running, workers, nursery, progress)
-                for ended, code in nursery.ended():
-                    running.discard(ended)
-                    progress.end(jobs[ended].folder, _settle(jobs[ended], code, stopping=bool(stop)))
-                if stop:
-                    waiting.clear()
-                    if len(stop) > sent:  # the first asks for a checkpoint, a second one kills
-                        nursery.stop(signal.SIGTERM if sent == 0 else signal.SIGKILL)
-                        sent = len(stop)
+    nursery = Nursery(threads, Path(jobs[0].config["cache"]))
+    with _stop_signals() as stop, nursery, Progress(labels(jobs), workers) as progress:
+        sent = 0
+        while waiting or running:
+            _start(jobs, waiting, running, workers, nursery, progress)
+            for ended, code in nursery.ended():
+                running.discard(ended)
+                progress.end(jobs[ended].folder, _settle(jobs[ended], code, stopping=bool(stop)))
+            if stop:
+                waiting.clear()
+                if len(stop) > sent:  # the first asks for a checkpoint, a second one kills
+                    nursery.stop(signal.SIGTERM if sent == 0 else signal.SIGKILL)
+                    sent = len(stop)
     if stop:
         raise Interrupted("interrupted: unfinished runs wrote checkpoints; the same command goes on from there")
     return [summary(RunRecord.read(task.folder)) for task in jobs]
@@ -88,9 +88,7 @@ def run_jobs(jobs: list[Job], workers: int, threads: int) -> list[dict[str, Any]
 def labels(jobs: Sequence[Job]) -> dict[Path, str]:
     """Folder -> the overrides in which a run differs from the others; its key where it does not."""
     shared = set.intersection(*(set(task.overrides) for task in jobs)) if len(jobs) > 1 else set()
-    return {
-        task.folder: " ".join(word for word in task.overrides if word not in shared) or task.key for task in jobs
-    }
+    return {task.folder: " ".join(word for word in task.overrides if word not in shared) or task.key for task in jobs}
 
 
 def _start(

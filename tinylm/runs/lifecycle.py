@@ -84,7 +84,12 @@ class _Run:
             "flops_per_token": per_token["training"],
             "flops_by_part": per_token,
             "shape": asdict(solved.shape),
-            "solver": {"target": solved.target, "reached": solved.reached, "missed": solved.missed, "note": solved.note},
+            "solver": {
+                "target": solved.target,
+                "reached": solved.reached,
+                "missed": solved.missed,
+                "note": solved.note,
+            },
         }
         record.provenance |= prepared.provenance | {
             "threads": parts.machine.threads,
@@ -193,7 +198,8 @@ class _Run:
 
     def _say(self, phase: str, fraction: float | None) -> None:
         write_json(
-            self.folder / "status.json", {"phase": phase, "fraction": fraction, "updated": time.time(), "pid": os.getpid()}
+            self.folder / "status.json",
+            {"phase": phase, "fraction": fraction, "updated": time.time(), "pid": os.getpid()},
         )
 
 
