@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import partial
 
 import pytest
@@ -76,12 +77,48 @@ def test_both_kernels_follow_the_definition(
 @pytest.mark.parametrize("position", [Rotary, ALiBi])
 def test_whole_model_is_the_same_on_both_paths(position: type, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model(position=position), random_batch(2, 20, document_BT=PACKED)
-    for autocast, tolerance in ((False, 1e-5), (True, 0.05)):
+    for autocast, tolerance in ((False, 1e-5), (True, 0.02)):  # of the norm: bf16 has 8 bits
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             monkeypatch.setattr(kernel, "PLAIN_UP_TO", 512)
             plain = model(batch).hidden_BTD
             monkeypatch.setattr(kernel, "PLAIN_UP_TO", 0)
-            torch.testing.assert_close(model(batch).hidden_BTD, plain, rtol=tolerance, atol=tolerance)
+            fused = model(batch).hidden_BTD
+        assert (fused - plain).norm() < tolerance * plain.norm()
+
+
+def test_logits_are_those_of_llama() -> None:
+    transformers = pytest.importorskip("transformers")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = transformers.LlamaConfig(
+            vocab_size=SHAPE.vocab,
+            hidden_size=SHAPE.width,
+            intermediate_size=SHAPE.hidden,
+            num_hidden_layers=SHAPE.depth,
+            num_attention_heads=SHAPE.heads,
+            num_key_value_heads=SHAPE.kv_heads,
+            rms_norm_eps=1e-6,
+            tie_word_embeddings=False,
+        )
+        llama = transformers.LlamaForCausalLM(config).eval()
+    model, names = tiny_model(with_shape(tied=False)), {}
+    for name in model.state_dict():
+        theirs = name.replace("blocks.", "layers.").replace("attention.", "self_attn.").replace("ffn.", "mlp.")
+        for ours, other in (
+            ("attention_norm", "input_layernorm"),
+            ("ffn_norm", "post_attention_layernorm"),
+            ("embedding", "embed_tokens"),
+        ):
+            theirs = theirs.replace(ours, other)
+        for site in "qkvo":
+            theirs = theirs.replace(f"self_attn.{site}.", f"self_attn.{site}_proj.")
+        for site in ("gate", "up", "down"):
+            theirs = theirs.replace(f"mlp.{site}.", f"mlp.{site}_proj.")
+        names[name] = "lm_head.weight" if name == "unembedding.weight" else f"model.{theirs}"
+    llama.load_state_dict({names[name]: tensor for name, tensor in model.state_dict().items()})
+    batch = random_batch(2, 20)
+    logits = model.head(model(batch).hidden_BTD)
+    torch.testing.assert_close(logits, llama(batch.ids_BT).logits, rtol=1e-4, atol=1e-4)
 
 
 @settings(max_examples=20, deadline=None)
