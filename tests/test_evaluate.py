@@ -150,5 +150,6 @@ def test_sampling() -> None:
     greedy = draw(temperature=0)
     assert draw(seed=5, top_k=1) == draw(seed=6, top_k=1, temperature=9.0) == greedy
     assert sample(MODEL, vocabulary, "abc", tokens=0) == "abc"
-    with pytest.raises(ValueError, match="temperature"):
-        draw(temperature=-1)
+    for wrong in ({"temperature": -1}, {"top_k": 0}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            draw(**wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from tinylm.batch import IGNORE, Batch
+from tinylm.errors import UserError
 from tinylm.evaluate.evaluator import Vocabulary
 from tinylm.model.lm import LanguageModel
 
@@ -31,10 +32,12 @@ def sample(
         seed: of the draws.
 
     Raises:
-        ValueError: a temperature below 0, or a top_k below 1.
+        UserError: a temperature below 0, or a top_k below 1.
     """
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"temperature {temperature} must be 0 or more, top_k {top_k} must be 1 or more")
+    if temperature < 0:
+        raise UserError(f"temperature is {temperature}; give 0 (the likeliest token) or more")
+    if top_k is not None and top_k < 1:
+        raise UserError(f"top_k is {top_k}; give 1 or more tokens to choose among")
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     ids = [tokenizer.bos, *tokenizer.encode(prompt)]
