@@ -244,7 +244,7 @@ class Session:
             self._loss(self._called, first, progress).total.backward()
             totals.compiled = True
         except compilation.failures() as error:
-            reason = next((line for line in reversed(str(error).strip().splitlines()) if line), type(error).__name__)
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             if self.recipe.compile is True:
                 raise UserError(
                     f"compile: the model does not compile here ({reason}); compile=false trains without"
