@@ -166,7 +166,7 @@ def _distinct(seeds: list[int], where: str) -> None:
         raise UserError(f"{where}: seed {twice[0]} is named twice; each counts once")
 
 
-def _build(cls: type[Any], block: Any, where: str) -> Any:
+def _build(cls: Any, block: Any, where: str) -> Any:
     """An instance of a dataclass from a mapping, checked against its annotations."""
     if not isinstance(block, Mapping):
         raise UserError(f"{where}: expected keys with values, got {block!r}")
@@ -202,7 +202,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise UserError(f"{where}: expected keys with values, got {value!r}")
         return {str(key): _value(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)  # pyright: ignore[reportArgumentType]
+        return _build(hint, value, where)
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:

@@ -35,7 +35,7 @@ def power_of_t(effect: float, sd: float, n: int, family: int = 1, alpha: float =
         return 0.0
     if sd == 0:
         return 1.0 if effect != 0 else 0.0
-    critical = stats.t.ppf(1 - alpha / family / 2, n - 1)
+    critical = float(stats.t.ppf(1 - alpha / family / 2, n - 1))
     shift = abs(effect) / sd * math.sqrt(n)
 
     def given_spread(ratio: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def power_of_equivalence(sd: float, n: int, delta: float, family: int = 1, alpha
         return 0.0
     if sd == 0:
         return 1.0
-    critical = stats.t.ppf(1 - alpha / family, n - 1)
+    critical = float(stats.t.ppf(1 - alpha / family, n - 1))
     room = delta / sd * math.sqrt(n)
 
     def given_spread(ratio: np.ndarray) -> np.ndarray:

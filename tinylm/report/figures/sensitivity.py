@@ -55,8 +55,16 @@ def _panel(
         settings = scored.assign(setting=[str(params) for params in scored["params"]])
         means = settings.groupby(["place", "setting"])[metric].mean().groupby("place").agg(better)
         axes.plot(means.index, means, color=ink, linewidth=1.6)
-        best = means.idxmin() if better == "min" else means.idxmax()
-        axes.plot([best], [means[best]], "o", markersize=9, markerfacecolor="none", color=ink, markeredgewidth=1.6)
+        rank = int(means.argmin()) if better == "min" else int(means.argmax())
+        axes.plot(
+            [float(means.index[rank])],
+            [float(means.iloc[rank])],
+            "o",
+            markersize=9,
+            markerfacecolor="none",
+            color=ink,
+            markeredgewidth=1.6,
+        )
         ends.append((float(means.iloc[-1]), str(own["label"].iloc[0]), ink))
     axes.margins(x=0.08, y=0.1)
     for place, ink in lost:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ VERDICT_COLOURS = {
     "inconclusive": "#6b6b6b",
     "refused": "#9a9a9a",
 }
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 9.5,
@@ -103,7 +104,7 @@ def _group(
 def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colour: Sequence[str]) -> None:
     """Names beside the right edge at the heights (data) of what they name, moved apart where they would touch."""
     low, high = axes.get_ylim()
-    tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]  # type: ignore[union-attr]
+    tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
     gap = (high - low) * 0.165 / max(tall, 0.5)
     inside = [min(max(height, low), high) for height in heights]
     for height, at, text, ink in zip(inside, spread(inside, gap, low + gap / 3, high), texts, colour, strict=True):
