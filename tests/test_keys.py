@@ -13,9 +13,13 @@ from tinylm.compose.root import config_root
 from tinylm.errors import UserError
 
 
-def key_of(*overrides: str) -> str:
+def job_of(*overrides: str) -> keys.Job:
     with initialize_config_dir(str(config_root()), version_base="1.3"):
-        return keys.job(compose("config", list(overrides), return_hydra_config=True)).key
+        return keys.job(compose("config", list(overrides), return_hydra_config=True))
+
+
+def key_of(*overrides: str) -> str:
+    return job_of(*overrides).key
 
 
 def test_golden_keys(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ _ROOMS = {
     "compare": "tinylm.report.compare",
 }
 
-__all__ = ["collect", "compare", "history", "load", "run", "sweep"]  # noqa: F822  # found by __getattr__
+__all__ = ["collect", "compare", "history", "load", "run", "sweep"]  # found by __getattr__
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ def sweeps(own: str | None = None) -> dict[str, str]:
     found = {}
     for parent in [sweeps_parent(), *([Path(own)] if own else [])]:
         for path in sorted((parent / "sweeps").glob("*.yaml")):
-            claim = OmegaConf.load(path).get("claim") or {}
+            claim = OmegaConf.select(OmegaConf.load(path), "claim") or {}
             found[path.stem] = str(claim.get("question", "")).strip()
     return found
 

@@ -48,7 +48,7 @@ class Job:
         return asdict(self)
 
 
-def job(composed: DictConfig, hydra: DictConfig | None = None) -> Job:
+def job(composed: DictConfig, hydra: Any = None) -> Job:
     """The job that a composed config describes.
 
     Args:

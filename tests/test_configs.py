@@ -1,0 +1,50 @@
+"""Every shipped config composes, and every sweep's jobs; the first of each runs at smoke size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.commands import PROJECT, SMALL, text_files, tinylm
+from tinylm.compose.catalogue import sweeps, variants
+from tinylm.compose.main import invoke
+from tinylm.report.claim import Claim
+
+OPTIONS = [(group, option) for group, options in variants().items() for option in options.split(", ")]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["=".join(pair) for pair in OPTIONS])
+def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> None:
+    """Composed, validated against constructors, its parts built and its shape solved."""
+    from tests.test_keys import job_of
+    from tinylm.compose.parts import rehearse
+
+    needs = {"data=hub": ["data.name=nobody/nothing"], "data=files": []}
+    text = text_files(tmp_path) if group != "data" or option == "files" else needs.get(f"{group}={option}", [])
+    if option == "hub":
+        pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
+    assert rehearse([job_of(*text, f"{group}={option}")]) == []
+
+
+@pytest.mark.parametrize("option", ["workers", "serial", "slurm"])
+def test_every_launcher_composes(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    invoke(["--cfg", "hydra", f"hydra/launcher={option}"], command="")
+    assert "_target_" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sweeps())
+def test_every_sweep_composes_whole_and_its_first_job_runs(name: str, tmp_path: Path) -> None:
+    planned = tinylm("sweep", name, "--plan", *text_files(tmp_path / "text"), "tokenizer.vocab=300", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    claim = Claim.parse(yaml.safe_load((PROJECT / "sweeps" / f"{name}.yaml").read_text())["claim"])
+    arms = len(claim.arms)
+    assert f"{arms * len(claim.seeds)} to do" in planned.stdout
+    assert claim.question.endswith("?")
+    small = [word for word in SMALL if word != "shape=smoke"]
+    first = next(iter(claim.arms.values())).overrides
+    ran = tinylm(
+        "run", f"sweeps={name}", "hydra.mode=RUN", *first, *text_files(tmp_path / "text"), *small, cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,180 @@
+"""Sweeps as processes: skipped, shared, killed, interrupted, gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.commands import SMALL, command, text_files, tinylm
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def records(root: Path) -> dict[str, dict]:
+    found = {path.parent.name: json.loads(path.read_text()) for path in root.glob("*/record.json")}
+    return dict(sorted(found.items()))
+
+
+def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def statuses(root: Path) -> list[dict]:
+    """What the runs say they do now."""
+    found = []
+    for path in root.glob("*/status.json"):
+        try:
+            found.append(json.loads(path.read_text()))
+        except (json.JSONDecodeError, FileNotFoundError):
+            continue
+    return found
+
+
+def training(root: Path) -> list[dict]:
+    return [status for status in statuses(root) if status.get("phase") == "training" and status.get("step", 0) >= 1]
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command, running."""
+    return subprocess.Popen(command(*words), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def slow(tmp_path: Path, *more: str) -> list[str]:
+    """A multirun of four runs that are long enough to be hit."""
+    long = [word for word in SMALL if not word.startswith("budget.amount")]
+    text = text_files(tmp_path / "text")
+    return ["run", "-m", *text, *long, "budget.amount=1200", "seed=0,1,2,3", "keep=nothing", *more]
+
+
+def test_smoke_runs_whole_is_skipped_when_done_and_is_reported(tmp_path: Path) -> None:
+    first = tinylm("sweep", "smoke", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "swiglu" in first.stdout
+    page = tmp_path / "reports" / "smoke" / "report.html"
+    assert page.is_file()
+    assert str(page) in first.stdout
+    done = records(tmp_path / "runs")
+    assert len(done) == 10
+    assert {record["status"] for record in done.values()} == {"done"}
+    assert all(record["sweeps"] == ["smoke"] for record in done.values())
+    manifest = json.loads((tmp_path / "runs" / "sweeps" / "smoke.json").read_text())
+    assert {entry["stage"] for entry in manifest["jobs"]} == {"tune", "compare"}
+    assert len({entry["params"]["optim.lr"] for entry in manifest["jobs"] if entry["stage"] == "tune"}) == 3
+    assert all("bits_per_byte" in record["metrics"] for record in done.values() if record["config"]["seed"] != 100)
+    assert not any("bits_per_byte" in record["metrics"] for record in done.values() if record["config"]["seed"] == 100)
+
+    again = tinylm("sweep", "smoke", cwd=tmp_path)
+    assert "6 done, 0 to do" in again.stderr
+    assert records(tmp_path / "runs") == done
+
+    archived = tinylm(
+        "report", "smoke", "--out", "analysis/results/smoke", "--archive", cwd=tmp_path
+    )  # committed records count as done in a fresh clone
+    assert archived.returncode == 0, archived.stderr
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    fresh = tinylm("sweep", "smoke", cwd=tmp_path)
+    assert fresh.returncode == 0, fresh.stderr
+    assert "4 done, 0 to do" in fresh.stderr
+    assert not records(tmp_path / "runs")
+
+
+def test_a_plan_launches_nothing(tmp_path: Path) -> None:
+    planned = tinylm("sweep", "smoke", "--plan", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    for words in ("6 to do", "4 to do", "parameters", "power"):
+        assert words in planned.stdout
+    assert not list(tmp_path.glob("runs/*/record.json"))
+
+
+@linux
+def test_a_killed_run_neither_stops_nor_harms_the_others(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    sweep = start(*slow(tmp_path, f"root={root}"), cwd=tmp_path)
+    wait(lambda: training(root))
+    os.kill(training(root)[0]["pid"], signal.SIGKILL)
+    said, errors = sweep.communicate(timeout=120)
+    assert sweep.returncode == 1, errors
+    ended = [record["status"] for record in records(root).values()]
+    assert sorted(ended) == ["done", "done", "done", "failed"]
+    (failed,) = (record for record in records(root).values() if record["status"] == "failed")
+    assert "SIGKILL" in failed["error"]["message"]
+    assert failed["metrics"] == {}
+    assert "SIGKILL" in said + errors
+
+    again = tinylm(*slow(tmp_path, f"root={root}"), cwd=tmp_path)  # failed runs are tried again
+    assert again.returncode == 0, again.stderr
+    assert "3 done, 1 to do" in again.stderr
+    assert {record["status"] for record in records(root).values()} == {"done"}
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_ending_the_sweep_leaves_no_orphan_and_it_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    root = tmp_path / "runs"
+    words = slow(tmp_path, f"root={root}", "checkpoint_seconds=0.2")
+    sweep = start(*words, cwd=tmp_path)
+    wait(lambda: len(training(root)) >= 1 and list(root.glob("*/checkpoint/step-*")))
+    pids = [status["pid"] for status in statuses(root)]
+    sweep.send_signal(number)
+    _, errors = sweep.communicate(timeout=30)
+    assert sweep.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), errors
+    wait(lambda: not any(alive(pid) for pid in pids), seconds=5)
+    assert len(records(root)) < 4
+
+    again = tinylm(*words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    done = records(root)
+    assert [record["status"] for record in done.values()] == ["done"] * 4
+    assert any(record["cost"]["resumed"] for record in done.values())
+
+
+def test_two_sweeps_that_share_runs_share_their_work(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    words = ["run", "-m", *text_files(tmp_path / "text"), *SMALL, f"root={root}", "seed=0,1,2"]
+    both = [start(*words, cwd=tmp_path) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert len(records(root)) == 3
+    for folder in root.glob("*/history.jsonl"):
+        steps = [json.loads(line)["step"] for line in folder.read_text().splitlines()]
+        assert steps == sorted(set(steps)), "two processes wrote one history"
+
+
+def test_a_run_that_diverges_is_an_outcome_and_is_not_tried_again(tmp_path: Path) -> None:
+    words = ["run", "-m", *text_files(tmp_path / "text"), *SMALL, "optim.lr=1e30", "update.clip=1e30", "precision=fp32"]
+    first = tinylm(*words, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    (record,) = records(tmp_path / "runs").values()
+    assert record["status"] == "diverged"
+    assert record["error"]["step"] >= 1
+    assert "bits_per_byte" not in record["metrics"]
+    assert "1 done, 0 to do" in tinylm(*words, cwd=tmp_path).stderr
+
+
+def test_the_serial_launcher_gives_the_same_numbers(tmp_path: Path) -> None:
+    words = ["run", "-m", *text_files(tmp_path / "text"), *SMALL, "seed=0,1"]
+    assert tinylm(*words, f"root={tmp_path}/a", cwd=tmp_path).returncode == 0
+    serial = tinylm(*words, f"root={tmp_path}/b", "launcher=serial", cwd=tmp_path)
+    assert serial.returncode == 0, serial.stderr
+    a, b = records(tmp_path / "a"), records(tmp_path / "b")
+    assert [record["metrics"] for record in a.values()] == [record["metrics"] for record in b.values()]
+    assert list(a) == list(b)
