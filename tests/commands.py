@@ -37,7 +37,7 @@ def text_files(folder: Path, documents: int = 120) -> list[str]:
     verbs = ["sees", "follows", "repairs", "forgets", "counts", "paints"]
     lines = [
         f"{names[i % 6]} {verbs[(i // 6) % 6]} {names[(i * 5 + 1) % 6]} number {i * 37 % 101} on day {i}, "
-        f"and {names[(i + 3) % 6]} {verbs[(i * 7) % 6]} it again while {names[(i + 1) % 6]} {verbs[(i + 2) % 6]} nothing"
+        f"and {names[(i + 3) % 6]} {verbs[(i * 7) % 6]} it while {names[(i + 1) % 6]} {verbs[(i + 2) % 6]} nothing"
         for i in range(documents)
     ]
     (folder / "text.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
