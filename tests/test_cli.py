@@ -25,6 +25,7 @@ WRONG = [
     (["run", "tokenizer.vocab=100"], "tokenizer.vocab=100"),
     (["run", "data=files", "data.paths=[/nowhere/x.txt]"], "/nowhere/x.txt"),
     (["run", "data=files"], "data.paths"),
+    (["run", "batch.unit=bytes", "model/position=learned"], "model/position=rotary"),
     (["run", "--experimental-rerun=x.pickle"], "--experimental-rerun"),
     (["sweep", "quickstat"], "quickstart"),
     (["sweep", "smoke", "model/norm=rsm"], "rms"),

@@ -64,9 +64,24 @@ def rehearse(jobs: list[Job]) -> list[str]:
         try:
             build(job)
             planned_shape(job)
+            _fits(job.config)
         except UserError as error:
             wrong.append(f"{' '.join(job.overrides)}: {error}" if len(jobs) > 1 else str(error))
     return wrong
+
+
+def _fits(config: dict[str, Any]) -> None:
+    """Refuse parts that do not go together.
+
+    Raises:
+        UserError: rows of bytes vary in tokens, and positions from a table end with it.
+    """
+    if config["batch"]["unit"] == "bytes" and not _make(config["model"]["position"]).func.any_length:
+        option = str(config["model"]["position"]["_target_"]).split(".")[-2]
+        raise UserError(
+            f"model/position={option} reaches a fixed number of tokens, and rows of batch.unit=bytes vary in it; "
+            "take model/position=rotary, alibi or none, or batch.unit=tokens"
+        )
 
 
 def planned_shape(job: Job) -> Solved:

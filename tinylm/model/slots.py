@@ -108,7 +108,12 @@ class Position(Slot):
     """Position slot, one for all layers: it acts on the embedding, on queries and keys, or on the scores.
 
     What the layers share is made once a forward and travels in the context.
+
+    Attributes:
+        any_length: whether sequences may be longer than ``shape.context``.
     """
+
+    any_length: ClassVar[bool] = True
 
     @abstractmethod
     def embed(self, x_BTD: Tensor, positions_BT: Tensor) -> Tensor:

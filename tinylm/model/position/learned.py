@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ class Learned(Position):
 
     Gehring et al. 2017 (arXiv 1705.03122), section 3.1. A sequence longer than the table is refused.
     """
+
+    any_length: ClassVar[bool] = False
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
