@@ -105,7 +105,9 @@ def main() -> None:
     import tinylm.compose.execute
     import tinylm.compose.parts
     import tinylm.runs.lifecycle  # noqa: F401
+    from tinylm.runs.provenance import environment
 
+    environment()  # the sources as they were imported, whatever is edited while the sweep goes on
     serve(sys.stdin, reports)
 
 
