@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 BUSY = 0.1  # share of the cores' time that others may take before a measurement is called disturbed
-PATIENCE = 4  # looks before it is called so
+PATIENCE = 3  # looks before it is called so
 BLOCK = bytes(2**20)
 
 

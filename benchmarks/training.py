@@ -100,12 +100,12 @@ class Running:
         Raises:
             SideFailed: one does not start.
         """
+        if PEER[0] in (one[0], other[0]) and (reason := peer.missing()):
+            raise SideFailed(reason)
         for words in [words for words in self.sides if words not in (one, other)]:
             self.sides.pop(words).__exit__()
         for words in (one, other):
             if words not in self.sides:
-                if words[0] == "benchmarks.peer" and (reason := peer.missing()):
-                    raise SideFailed(reason)
                 side = Side(
                     *words, "--threads", str(self.threads), threads=self.threads, ours=words[0].endswith("ours")
                 )
