@@ -33,9 +33,9 @@ def main() -> int:
         say("WARNING: other programs use this machine; what follows is noted as disturbed and no measurement")
     rows: list[table.Row] = []
     if "a" in parts:
-        rows += training(cores(), Pace(1, 1) if asked.quick else Pace(6, 5), say)
+        rows += training(cores(), Pace(1, 1) if asked.quick else Pace(5, 5), say)
     if "b" in parts:
-        size = sweeps.Size(1, 1, (2, 4), 1) if asked.quick else sweeps.Size(8, 2)
+        size = sweeps.Size(1, 1, (2, 4), 1) if asked.quick else sweeps.Size(6, 2)
         rows.append(sweeps.workers(cores(), size, say))
     if "c" in parts:
         size = sweeps.Size(2, 1, (2, 4), 1) if asked.quick else sweeps.Size(60)
