@@ -20,7 +20,7 @@ from typing import IO
 
 from tinylm.runs.allocator import TUNABLES
 
-START_SECONDS = 600  # at most this long until a side is ready: imports, compilation, first steps
+END_SECONDS = 60  # a process that closed its output has at most this long to end
 
 
 class Gate:
@@ -143,7 +143,7 @@ class Side:
         return Turn(**json.loads(line))
 
     def _last_words(self) -> str:
-        self.process.wait(timeout=START_SECONDS)
+        self.process.wait(timeout=END_SECONDS)
         self.errors.seek(0)
         lines = [line.strip() for line in self.errors if line.strip()]
         return f"{self.name} ended: {lines[-1] if lines else f'exit code {self.process.returncode}'}"
