@@ -57,7 +57,14 @@ def ratios() -> list[Against]:
     """What is measured, the longest-lived side first."""
     step_flops = TOKENS * flops_per_token(our_model(), SHAPE.context)["training"]
     return [
-        Against("of the machine's bf16 matrix product", FASTEST, PRODUCT, 0.18, "of peak", step_flops / STEP_FLOPS),
+        Against(
+            "as a share of the machine's bf16 matrix product",
+            FASTEST,
+            PRODUCT,
+            0.18,
+            "of peak",
+            step_flops / STEP_FLOPS,
+        ),
         Against("over the Hugging Face Trainer's fp32 defaults", FASTEST, PEER, 2.5),
         Against("over the Hugging Face Trainer in bf16", FASTEST, PEER_BF16, 1.4),
         Against("over a plain eager fp32 loop", FASTEST, PLAIN, None),
