@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -32,9 +33,9 @@ from tinylm.runs.parts import Parts
 from tinylm.runs.provenance import environment
 from tinylm.streams import Streams
 from tinylm.train.fit import fit
-from tinylm.train.recipe import Fit
 
-CURVE_BYTES = 131_072  # of the tune split, scored during training; the whole split is scored at the end
+CURVE_SHARE = 0.03  # of the planned work may go into the curve on the tune split
+CURVE_BYTES = (8_192, 131_072)  # of text a point, at least and at most
 
 
 def run(replicas: list[tuple[Parts, Path]]) -> list[RunRecord]:
@@ -105,16 +106,16 @@ class _Run:
             documents=partial(Documents, prepared),
             precision=parts.settings.precision,
         )
-        tune = prepared.store.split("tune")
-        few = max(1, tune.documents * CURVE_BYTES // tune.bytes)
+        few = self._curve_documents(prepared, batches, per_token["training"])
         curve = BitsPerByte(split="tune", at_most=few, prefix="tune_")
         try:
-            fitted = self._fit(model, batches, per_token["training"], lambda m: curve(subject(m)).scalars)
+            self._fit(model, batches, per_token["training"], lambda m: curve(subject(m)).scalars)
         except Diverged as diverged:
             record.status = "diverged"
             record.error = {"type": "Diverged", "message": str(diverged), "step": diverged.step}
+            record.cost = self._spent()
         else:
-            self._score(subject(model), fitted)
+            self._score(subject(model))
             self._keep(model, prepared)
         record.provenance["ended"] = _utc(time.time())
         record.write(self.folder)
@@ -141,6 +142,21 @@ class _Run:
             within_documents=batch.within_documents,
         )
 
+    def _curve_documents(self, prepared: Prepared, batches: Batches, flops: float) -> int:
+        """How many documents of the tune split a point of the curve may cost: a function of the plan alone.
+
+        Scoring reads a text about twice, for windows overlap by half, and costs a third of training on it.
+        """
+        least, most = CURVE_BYTES
+        points = max(1, round(1 / self.parts.recipe.score_every))
+        positions = batches.tokens_per_step
+        plan = self.parts.recipe.budget.plan(positions, batches.bytes_per_step, positions * flops, points)
+        size = least
+        if plan.steps is not None:
+            size = min(most, max(least, round(CURVE_SHARE * plan.steps * batches.bytes_per_step * 3 / 2 / points)))
+        tune = prepared.store.split("tune")
+        return max(1, tune.documents * size // tune.bytes)
+
     def _model(self, solved: Solved) -> LanguageModel:
         with torch.device("meta"):
             model = self.parts.model(solved.shape)
@@ -149,7 +165,7 @@ class _Run:
 
     def _fit(
         self, model: LanguageModel, batches: Batches, flops: float, score: Callable[[Any], Mapping[str, float]]
-    ) -> Fit:
+    ) -> None:
         fitted = fit(
             model,
             batches,
@@ -165,18 +181,24 @@ class _Run:
         self.record.warnings = spent.pop("warnings")
         spent.pop("scores")
         self.record.cost = {**spent, "energy_joules": None}
-        return fitted
 
-    def _score(self, subject: Subject, fitted: Fit) -> None:
-        """Score on the test split, once, and on the whole tune split, by which rates are chosen."""
+    def _spent(self) -> dict[str, Any]:
+        """What a run that diverged had cost: the last line of its history."""
+        lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        last = json.loads(lines[-1]) if lines else {}
+        spent = {name: last[name] for name in ("tokens", "bytes", "flops", "seconds") if name in last}
+        return {**spent, "wall_seconds": time.time() - self.started, "energy_joules": None}
+
+    def _score(self, subject: Subject) -> None:
+        """Score once, by every evaluator that the config names."""
         begun = time.time()
         self._say("scoring", None)
         tables = {}
-        for name, evaluator in {**self.parts.evaluators, "tune": BitsPerByte(split="tune", prefix="tune_")}.items():
+        for name, evaluator in self.parts.evaluators.items():
             scores = evaluator(subject)
             self.record.metrics |= scores.scalars
             self.record.provenance.setdefault("evaluators", {})[name] = evaluator.version
-            if scores.items is not None and name != "tune":
+            if scores.items is not None:
                 tables[name] = scores.items
         self.record.items = write_items(self.folder, tables)
         self.record.cost["evaluate_seconds"] = time.time() - begun

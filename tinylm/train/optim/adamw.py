@@ -23,7 +23,7 @@ class AdamW(torch.optim.AdamW):
     def __init__(
         self,
         model: Roled,
-        lr: float = 4e-3,
+        lr: float = 2e-3,
         beta1: float = 0.9,
         beta2: float = 0.95,
         eps: float = 1e-8,
