@@ -126,7 +126,13 @@ def _refuse_surrogates(text: str) -> None:
 
 
 class Trainer(ABC):
-    """Makes a tokenizer from text; deterministic."""
+    """Makes a tokenizer from text; deterministic.
+
+    Attributes:
+        vocab: ids that its tokenizers have, known before any text is read.
+    """
+
+    vocab: int
 
     @abstractmethod
     def train(self, texts: Iterator[str]) -> Tokenizer:

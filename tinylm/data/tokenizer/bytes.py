@@ -13,6 +13,8 @@ from tinylm.data.tokens import BOS, EOS, LETTERS, Tokenizer, Trainer
 class Bytes(Trainer):
     """The bytes of UTF-8: id b is byte b, 256 and 257 are the special tokens. The text that it is given is not read."""
 
+    vocab = 256 + 2
+
     def train(self, texts: Iterator[str]) -> Tokenizer:
         vocabulary = {letter: byte for byte, letter in enumerate(LETTERS)}
         backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
