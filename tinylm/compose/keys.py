@@ -15,14 +15,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tinylm.compose import schema
+from tinylm.errors import UserError, nearest
 from tinylm.runs.settings import Batching, Settings
 
 # Top-level nodes that say where, how and why a run goes, but change none of its numbers.
 OUTSIDE = ("hydra", "machine", "root", "cache", "archives", "keep", "checkpoint_seconds", "claim", "sweeps")
+# What a run is made of, beside its settings.
+PARTS = (
+    *("data", "tokenizer", "model", "shape", "init", "optim", "schedule"),
+    *("objective", "update", "rounds", "budget", "evaluate", "machine"),
+)
 WIRING = ("_partial_", "_convert_")  # how a class is called, not what it is
 
 
@@ -80,7 +85,13 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     assert isinstance(container, dict)
     checked = {str(name): value for name, value in container.items()}
     claim = checked.pop("claim", None)
+    for name in ("batch", *PARTS):
+        if not isinstance(checked.get(name), dict):
+            raise UserError(f"{name}: a run cannot do without it")
     settings = {name: checked.pop(name) for name in list(checked) if name in Settings.__dataclass_fields__}
+    for name, node in checked.items():
+        if name not in PARTS and node:  # an axis of the future at its neutral option is nothing
+            raise UserError(f"{name}: there is no such key{nearest(name, (*PARTS, *Settings.__dataclass_fields__))}")
     batch = settings["batch"]
     settings = schema.fields(settings, Settings, "config")
     settings["batch"] = schema.fields(batch, Batching, "batch")
@@ -103,7 +114,7 @@ def digest(identity: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=64)
 def _content(node: str) -> dict[str, str | None]:
     """Content hashes of a corpus node. Cached for the process: the jobs of a sweep mostly share one corpus."""
-    return dict(instantiate(json.loads(node), _convert_="all").content())
+    return dict(schema.make(json.loads(node)).content())
 
 
 def _without_neutral(node: Any) -> Any:

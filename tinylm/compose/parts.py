@@ -6,9 +6,9 @@ import json
 from functools import lru_cache, partial
 from typing import Any
 
-from hydra.utils import instantiate
-
+from tinylm.compose import schema
 from tinylm.compose.keys import Job
+from tinylm.compose.schema import make
 from tinylm.errors import UserError
 from tinylm.model.accounting import counter
 from tinylm.model.lm import LanguageModel
@@ -26,10 +26,10 @@ def build(job: Job) -> Parts:
     """
     config = job.config
     settings = _settings(config)
-    made = {name: _make(config[name]) for name in ("data", "tokenizer", "shape", "init", "machine", "evaluate")}
+    made = {name: make(config[name]) for name in ("data", "tokenizer", "shape", "init", "machine", "evaluate")}
     recipe = Recipe(
-        **{name: _make(config[name]) for name in ("objective", "update", "schedule", "rounds", "budget")},
-        optimiser=_make(config["optim"]),
+        **{name: make(config[name]) for name in ("objective", "update", "schedule", "rounds", "budget")},
+        optimiser=make(config["optim"]),
         precision=settings.precision,
         compile=settings.compile,
         micro=settings.batch.micro,
@@ -53,8 +53,13 @@ def build(job: Job) -> Parts:
 
 
 def model_factory(config: dict[str, Any]) -> partial[LanguageModel]:
-    """Shape -> model, with the slots that ``config["model"]`` names."""
-    return partial(LanguageModel, **{slot: _make(node) for slot, node in config["model"].items()})
+    """Shape -> model, with the slots that ``config["model"]`` names.
+
+    Raises:
+        UserError: a slot is missing, or there is none of that name.
+    """
+    slots = schema.fields({**config["model"], "shape": None}, LanguageModel, "model")
+    return partial(LanguageModel, **{slot: make(node) for slot, node in slots.items() if slot != "shape"})
 
 
 def rehearse(jobs: list[Job]) -> list[str]:
@@ -76,7 +81,7 @@ def _fits(config: dict[str, Any]) -> None:
     Raises:
         UserError: rows of bytes vary in tokens, and positions from a table end with it.
     """
-    if config["batch"]["unit"] == "bytes" and not _make(config["model"]["position"]).func.any_length:
+    if config["batch"]["unit"] == "bytes" and not make(config["model"]["position"]).func.any_length:
         option = str(config["model"]["position"]["_target_"]).split(".")[-2]
         raise UserError(
             f"model/position={option} reaches a fixed number of tokens, and rows of batch.unit=bytes vary in it; "
@@ -95,14 +100,9 @@ def planned_shape(job: Job) -> Solved:
 def _solve(wanted: str, context: int) -> Solved:
     """Cached for the process: the seeds of an arm share a shape."""
     config = json.loads(wanted)
-    request = _make(config["shape"])
-    vocab = _make(config["tokenizer"]).vocab
+    request = make(config["shape"])
+    vocab = make(config["tokenizer"]).vocab
     return solve(request, vocab=vocab, context=context, count=counter(model_factory(config), request.count))
-
-
-def _make(node: Any) -> Any:
-    """Instantiate a validated node: its classes are of allowed packages (``schema``)."""
-    return instantiate(node, _convert_="all")
 
 
 def _settings(config: dict[str, Any]) -> Settings:

@@ -10,6 +10,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
 from tinylm.errors import UserError, nearest
 
 MARKS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
@@ -58,6 +61,20 @@ def check(node: Any, where: str = "") -> Any:
     if isinstance(node, list):
         return [check(value, f"{where}[{index}]") for index, value in enumerate(node)]
     return node
+
+
+def make(node: Any) -> Any:
+    """What a checked node names, made.
+
+    Raises:
+        UserError: its constructor refuses an option; Hydra's wrapping of that is taken off.
+    """
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def fields(node: Mapping[str, Any], constructor: Any, where: str, partial: bool = False) -> dict[str, Any]:
