@@ -54,6 +54,33 @@ def test_wrong_input_is_one_line_that_names_the_way_out(
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*/record.json"))
 
 
+def test_what_is_broken_on_disk_is_one_line_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    for name, content in (("runs/torn/record.json", '{"key": '), ("runs/list/record.json", "[]")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    for name in ("my_conf/model/ffn/broken.yaml", "my_conf/sweeps/broken.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("a: [1, {", encoding="utf-8")
+    for words, named in [
+        (["run", "root=file"], "file: "),
+        (["run", "--config-dir", "my_conf", "model/ffn=broken"], "broken.yaml"),
+        (["list", "sweeps", "--config-dir", "my_conf"], "broken.yaml"),
+        (["show", "torn"], "runs/torn/record.json is not whole"),
+        (["diff", "list", "torn"], "runs/list/record.json is not whole"),
+    ]:
+        assert main.dispatch(words) == 2
+        said = capfd.readouterr().err.strip()
+        assert said.startswith("tinylm: ")
+        assert named in said
+        assert "\n" not in said
+    assert main.dispatch(["prune"]) == 0
+    assert capfd.readouterr().out.count("left alone") == 2
+
+
 def test_a_pickled_config_is_refused_from_python_too() -> None:
     with pytest.raises(UserError, match="unpickles"):
         invoke(["--experimental-rerun=x.pickle"], command="")

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tinylm.errors import UserError
+
 SCHEMA = 1
 
 Status = Literal["done", "failed", "diverged"]
@@ -74,17 +76,19 @@ class RunRecord:
 
         Raises:
             FileNotFoundError: the run has not ended.
-            ValueError: the record is torn or of a newer schema; the message names the file.
+            UserError: the record is torn or of a newer schema; the message names the file.
         """
         path = folder / "record.json"
+        known = {f.name for f in dataclasses.fields(cls)}
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not whole: {error}") from error
-        if data.get("schema", 0) > SCHEMA:
-            raise ValueError(f"{path} has schema {data['schema']}; this version reads up to {SCHEMA}")
-        known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in known})
+            newer = data.get("schema", 0) > SCHEMA
+            record = cls(**{name: value for name, value in data.items() if name in known})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} is not whole ({error}); delete it and the run is made again") from error
+        if newer:
+            raise UserError(f"{path} has schema {record.schema}; this version reads up to {SCHEMA}")
+        return record
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -71,3 +71,8 @@ def dispatch(words: list[str]) -> int:
     except BrokenPipeError:  # `tinylm list runs | head` closed early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder that is a file, a disk that is full or may not be written
+        if error.filename is None:
+            raise
+        print(f"tinylm: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
+from tinylm.errors import UserError
 from tinylm.record import RunRecord
 
 PRUNE = """Free disk: checkpoints of ended runs and, by choice, weights and the cache of tokenizers and stores.
@@ -40,7 +41,12 @@ def prune_command(words: list[str]) -> int:
 
 def _prune_run(folder: Path, options: argparse.Namespace) -> int:
     """Delete what an ended run does not need; the bytes it took."""
-    names = [] if RunRecord.read(folder).status == "failed" else ["checkpoint"]  # a failed run goes on from its own
+    try:
+        status = RunRecord.read(folder).status
+    except UserError as error:
+        print(f"left alone: {error}")
+        return 0
+    names = [] if status == "failed" else ["checkpoint"]  # a failed run goes on from its own
     names += ["weights.safetensors"] if options.weights else []
     there = [folder / name for name in names if (folder / name).exists()]
     if not there:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
+from tinylm.compose.complaints import not_yaml
 from tinylm.compose.root import config_root, sweeps_parent
+from tinylm.errors import UserError
 
 
 def sweeps(own: str | None = None) -> dict[str, str]:
@@ -14,8 +17,11 @@ def sweeps(own: str | None = None) -> dict[str, str]:
     found = {}
     for parent in [sweeps_parent(), *([Path(own)] if own else [])]:
         for path in sorted((parent / "sweeps").glob("*.yaml")):
-            claim = OmegaConf.select(OmegaConf.load(path), "claim") or {}
-            found[path.stem] = str(claim.get("question", "")).strip()
+            try:
+                question = OmegaConf.select(OmegaConf.load(path), "claim.question")
+            except YAMLError as error:
+                raise UserError(not_yaml(error)) from error
+            found[path.stem] = str(question or "").strip()
     return found
 
 

@@ -6,6 +6,7 @@ import re
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from tinylm.errors import nearest
 
@@ -38,6 +39,11 @@ def readable(error: BaseException, keys: list[str] | None = None) -> str:
         key = key_match[1]
         return f"{key}: there is no such key{_nearest_key(key, keys or [])}"
     return str(cause).strip().split("\n")[0] if isinstance(cause, OmegaConfBaseException) else text
+
+
+def not_yaml(error: YAMLError) -> str:
+    """One line for a config file that is no YAML: the file, the place, the complaint."""
+    return "a config is no valid YAML: " + " ".join(str(error).split())
 
 
 def _nearest_key(key: str, keys: list[str]) -> str:

@@ -13,6 +13,7 @@ from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from tinylm.compose import complaints, execute, keys, ledger, session
 from tinylm.compose.progress import Progress
@@ -45,6 +46,8 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
             raise session.current.error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaints.readable(error, _known_keys())) from error
+    except YAMLError as error:
+        raise UserError(complaints.not_yaml(error)) from error
     finally:
         sys.argv = argv
         Singleton.set_state(state)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinylm.compose.keys import Job
 from tinylm.compose.progress import clock
+from tinylm.errors import UserError
 from tinylm.record import RunRecord
 from tinylm.report.claim import Claim
 
@@ -56,7 +57,10 @@ def past_rates(roots: Sequence[Path]) -> list[float]:
     rates = []
     for root in roots:
         for path in sorted(root.glob("*/record.json")):
-            record = RunRecord.read(path.parent)
+            try:
+                record = RunRecord.read(path.parent)
+            except UserError:
+                continue  # a torn record tells no speed; it is named where its run is wanted
             seconds, flops = record.cost.get("seconds"), record.cost.get("flops")
             if record.status == "done" and seconds and flops:
                 rates.append(flops / seconds / int(record.provenance.get("threads") or 1))

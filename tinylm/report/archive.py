@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tinylm.errors import UserError
 from tinylm.record import RunRecord, write_text
 from tinylm.report.collect import run_folders
 from tinylm.report.history import read_history
@@ -33,7 +34,7 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
                 continue
             try:
                 record = RunRecord.read(folder)
-            except (ValueError, TypeError, AttributeError):
+            except UserError:
                 continue  # a torn record is named by the report's warnings
             wanted.remove(folder.name)
             record.items = None

@@ -41,8 +41,8 @@ def collect(*roots: str | Path) -> pd.DataFrame:
                 record = RunRecord.read(folder)
             except FileNotFoundError:
                 continue
-            except (ValueError, TypeError, AttributeError, OSError) as error:
-                warnings.append(f"left out {folder / 'record.json'}: {error}")
+            except (UserError, OSError) as error:
+                warnings.append(f"left out: {error}")
                 continue
             known = rows.get(record.key)
             if known is None or _PROGRESS.get(record.status, 3) < _PROGRESS.get(known["status"], 3):
