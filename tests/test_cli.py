@@ -35,6 +35,8 @@ WRONG = [
     (["run", "--experimental-rerun=x.pickle"], "--experimental-rerun"),
     (["sweep", "quickstat"], "quickstart"),
     (["sweep", "smoke", "model/norm=rsm"], "rms"),
+    (["sweep", "smoke", "batch.size=2,4"], "one run an arm and seed"),
+    (["sweep", "smoke", "seed=0,1", "model/ffn=gelu,swiglu"], "one run an arm and seed"),
     (["show", "ffff"], "ffff"),
     (["report", "nothing"], "nothing"),
     (["runn"], "run"),

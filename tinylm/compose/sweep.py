@@ -132,9 +132,17 @@ class Expander:
             for point, seed in itertools.product(points.get(arm, []), self._seeds(seeds)):
                 own = [*extra, *declared.overrides, *(f"{key}={value}" for key, value in point.items())]
                 own += [] if seed is None else [f"seed={seed}"]
+                taken = set()
                 for overrides in self.product(own):
                     named = [item.split("=", 1)[1] for item in overrides if item.startswith("seed=")]
-                    roles.append(Role(overrides, arm, stage, int(named[-1]) if named else 0, point))
+                    role = Role(overrides, arm, stage, int(named[-1]) if named else 0, point)
+                    if role.seed in taken:
+                        raise UserError(
+                            f"{' '.join(self.arguments)}: a claim wants one run an arm and seed, and these "
+                            "make several; give single values, or compare them with `tinylm run -m`"
+                        )
+                    taken.add(role.seed)
+                    roles.append(role)
         return roles
 
     def tuning(self, claim: Claim) -> list[Role]:
