@@ -12,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.commands import SMALL, command, text_files, tinylm
+from tests.commands import PROJECT, SMALL, command, text_files, tinylm
+from tinylm.compose.sweep import join
+from tinylm.report.claim import Claim
+from tinylm.report.manifest import Job, Manifest
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -103,6 +107,17 @@ def test_a_plan_launches_nothing(tmp_path: Path) -> None:
     for words in ("6 to do", "4 to do", "parameters", "power"):
         assert words in planned.stdout
     assert not list(tmp_path.glob("runs/*/record.json"))
+
+
+def test_a_sweep_narrowed_to_one_seed_leaves_the_others_in_its_report(tmp_path: Path) -> None:
+    def entry(key: str, seed: int, *more: str) -> Job:
+        return Job(key, "a", "compare", seed, {}, ["model/ffn=gelu", *more, f"seed={seed}"])
+
+    claim = Claim.parse(yaml.safe_load((PROJECT / "sweeps" / "smoke.yaml").read_text())["claim"])
+    Manifest("x", "", claim, [entry("k0", 0), entry("k1", 1), entry("k2", 0, "budget.amount=9")]).write(tmp_path)
+    narrowed = Manifest("x", "", claim, [entry("k1", 1)])
+    join(narrowed, tmp_path)
+    assert [job.key for job in narrowed.jobs] == ["k1", "k0"]
 
 
 @linux

@@ -49,6 +49,7 @@ def not_yaml(error: YAMLError) -> str:
 def _nearest_key(key: str, keys: list[str]) -> str:
     """The nearest key with the same parent, where there is one; else the nearest of all."""
     parent = key.rpartition(".")[0]
+    keys = [name for name in keys if name != key]  # the default config has it, but this one took it out
     siblings = [name for name in keys if name.rpartition(".")[0] == parent]
     hint = nearest(key, siblings)
     if "did you mean" in hint or (siblings and parent):

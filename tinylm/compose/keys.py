@@ -93,8 +93,11 @@ def plain(composed: DictConfig) -> dict[str, Any]:
         if name not in PARTS and node:  # an axis of the future at its neutral option is nothing
             raise UserError(f"{name}: there is no such key{nearest(name, (*PARTS, *Settings.__dataclass_fields__))}")
     batch = settings["batch"]
-    settings = schema.fields(settings, Settings, "config")
+    settings = schema.fields(settings, Settings, "")
     settings["batch"] = schema.fields(batch, Batching, "batch")
+    for name in ("root", "cache"):
+        if not settings[name].strip():
+            raise UserError(f"{name}: an empty path is no folder; write {name}=runs, or leave it out")
     return {**settings, **schema.check(checked), "claim": claim}
 
 

@@ -20,6 +20,7 @@ from tinylm.compose.progress import Progress
 from tinylm.compose.root import config_root
 from tinylm.errors import Interrupted, UserError
 
+GROUP_OPTION = "Config group override must be"  # Hydra's plain ValueError about model/ffn=null
 REFUSED = ("--experimental-rerun", "--experimental_rerun")  # it unpickles a file
 
 
@@ -46,6 +47,10 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
             raise session.current.error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaints.readable(error, _known_keys())) from error
+    except ValueError as error:
+        if not str(error).startswith(GROUP_OPTION):
+            raise
+        raise UserError("a group's option cannot be null or a number; `tinylm list variants` names them") from error
     except YAMLError as error:
         raise UserError(complaints.not_yaml(error)) from error
     finally:

@@ -9,12 +9,13 @@ from typing import Any
 from tinylm.compose import schema
 from tinylm.compose.keys import Job
 from tinylm.compose.schema import make
-from tinylm.errors import UserError
+from tinylm.errors import UserError, nearest
 from tinylm.model.accounting import counter
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
 from tinylm.runs.parts import Parts
 from tinylm.runs.settings import Batching, Settings
+from tinylm.streams import NAMES
 from tinylm.train.recipe import Recipe
 
 
@@ -79,8 +80,14 @@ def _fits(config: dict[str, Any]) -> None:
     """Refuse parts that do not go together.
 
     Raises:
-        UserError: rows of bytes vary in tokens, and positions from a table end with it.
+        UserError: rows of bytes vary in tokens, and positions from a table end with it; a stream or a number of
+            threads that there is not.
     """
+    unknown = sorted(set(config["streams"]) - set(NAMES))
+    if unknown:
+        raise UserError(f"streams.{unknown[0]}: there is no such random stream{nearest(unknown[0], NAMES)}")
+    if config["machine"]["threads"] < 1:
+        raise UserError(f"machine.threads: {config['machine']['threads']} threads compute nothing; take at least 1")
     if config["batch"]["unit"] == "bytes" and not make(config["model"]["position"]).func.any_length:
         option = str(config["model"]["position"]["_target_"]).split(".")[-2]
         raise UserError(

@@ -78,18 +78,19 @@ def make(node: Any) -> Any:
 
 
 def fields(node: Mapping[str, Any], constructor: Any, where: str, partial: bool = False) -> dict[str, Any]:
-    """``node``'s options, checked against ``constructor``'s signature."""
+    """``node``'s options, checked against ``constructor``'s signature; ``where`` is the node's key, "" for the top."""
+    at = f"{where}." if where else ""
     hints = typing.get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
     parameters = {name: p for name, p in inspect.signature(constructor).parameters.items() if name != "self"}
     result: dict[str, Any] = {}
     for name, value in node.items():
         if name not in parameters:
-            raise UserError(f"{where}.{name}: {constructor.__name__} has no such option{nearest(name, parameters)}")
-        result[name] = _coerce(value, hints.get(name, Any), f"{where}.{name}")
+            raise UserError(f"{at}{name}: {constructor.__name__} has no such option{nearest(name, parameters)}")
+        result[name] = _coerce(value, hints.get(name, Any), f"{at}{name}")
     if not partial:
         for name, parameter in parameters.items():
             if parameter.default is inspect.Parameter.empty and name not in node:
-                raise UserError(f"{where}.{name}: {constructor.__name__} needs a value for it")
+                raise UserError(f"{at}{name}: {constructor.__name__} needs a value for it")
     return result
 
 

@@ -8,6 +8,7 @@ stage may be a function of earlier records.
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,9 @@ def sweep(
     """
     name = config.hydra.runtime.choices.get("sweeps")
     block = OmegaConf.to_container(config.claim, resolve=True) if config.get("claim") is not None else None
-    claim = Claim.parse(block, f"sweeps/{name}: claim") if isinstance(block, dict) else None  # type: ignore[arg-type]
+    if name is not None and block is None:
+        raise UserError(f"sweeps/{name}: has no claim; a sweep declares one (sweeps/quickstart.yaml is a template)")
+    claim = None if block is None else Claim.parse(block, f"sweeps/{name}: claim")  # type: ignore[arg-type]
     outcome = session.current.outcome
     outcome.name, outcome.root, outcome.planned_only = name, str(config.root), plan_only
     outcome.archives = list(config.archives)
@@ -76,6 +79,24 @@ def sweep(
     roles = expander.comparing(claim, chosen)
     _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim)
     return outcome
+
+
+def join(manifest: Manifest, root: Path) -> None:
+    """Add to ``manifest`` what an earlier start of the sweep ran that differs in nothing but the seed.
+
+    A sweep narrowed to one seed must not make the report forget the others.
+    """
+    path = root / "sweeps" / f"{manifest.name}.json"
+    if not path.is_file():
+        return
+    roles = {_but_seed(entry) for entry in manifest.jobs}
+    known = {entry.key for entry in manifest.jobs}
+    earlier = Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
+    manifest.jobs.extend(entry for entry in earlier.jobs if entry.key not in known and _but_seed(entry) in roles)
+
+
+def _but_seed(entry: Entry) -> tuple[str, ...]:
+    return (entry.arm, entry.stage, *(word for word in entry.overrides if not word.startswith("seed=")))
 
 
 def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -211,6 +232,7 @@ def _run_stage(
         print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
         return not todo
     if manifest is not None:
+        join(manifest, root)
         manifest.write(root)
     done = len(distinct) - len(todo)
     print(f"{outcome.name or 'multirun'}: {len(distinct)} runs, {done} done, {len(todo)} to do", file=sys.stderr)
