@@ -13,7 +13,7 @@ from tinylm.errors import UserError
 from tinylm.record import RunRecord
 from tinylm.report.claim import Claim
 
-RATE = 2.5e10  # training FLOPs a second of one thread, where no past run tells; bf16 on a laptop's core
+RATE = 6e10  # training FLOPs a second of one thread, where no past run tells; measured in bf16 on a server's core
 BYTES_PER_TOKEN = 3.5  # where a budget counts bytes and the store is not built yet
 OVERHEAD = 15.0  # seconds a run: data, compilation, scoring
 
