@@ -28,20 +28,3 @@ def roots(options: argparse.Namespace) -> list[Path]:
             raise UserError(f"--root {missing[0]}: there is no such folder")
         return [Path(path) for path in options.root]
     return [Path(path) for pattern in DEFAULT for path in sorted(glob.glob(pattern)) if Path(path).is_dir()]
-
-
-def locate(key: str, where: list[Path]) -> Path:
-    """The folder of the one ended run whose key begins with ``key``.
-
-    Raises:
-        UserError: none or several begin so.
-    """
-    found = {
-        folder.parent.name: folder.parent for root in where for folder in root.glob(f"{glob.escape(key)}*/record.json")
-    }
-    if len(found) == 1:
-        return next(iter(found.values()))
-    places = ", ".join(map(str, where)) or "runs/ (there is none here; name another with --root)"
-    if not found:
-        raise UserError(f"no ended run's key begins with {key!r} under {places}; `tinylm list runs` names them")
-    raise UserError(f"{len(found)} keys begin with {key!r}: {', '.join(sorted(found)[:5])}; write more of it")

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinylm.cli.parser import Parser
-from tinylm.cli.roots import add_roots, locate, roots
+from tinylm.cli.roots import add_roots, roots
+from tinylm.compose.ledger import locate
 from tinylm.record import RunRecord
 
 SHOW = """Show one run: what it is, cost and scored.

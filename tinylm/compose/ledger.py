@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinylm.errors import UserError
 from tinylm.record import RunRecord
 
 
@@ -37,3 +38,20 @@ def remember(root: Path, name: str, keys: Iterable[str]) -> None:
             if name not in record.sweeps:
                 record.sweeps = sorted([*record.sweeps, name])
                 record.write(root / key)
+
+
+def locate(key: str, where: Sequence[Path]) -> Path:
+    """The folder of the one ended run whose key begins with ``key``.
+
+    Raises:
+        UserError: none or several begin so.
+    """
+    found = {
+        folder.parent.name: folder.parent for root in where for folder in root.glob(f"{glob.escape(key)}*/record.json")
+    }
+    if len(found) == 1:
+        return next(iter(found.values()))
+    places = ", ".join(map(str, where)) or "runs/ (there is none here; name another with --root)"
+    if not found:
+        raise UserError(f"no ended run's key begins with {key!r} under {places}; `tinylm list runs` names them")
+    raise UserError(f"{len(found)} keys begin with {key!r}: {', '.join(sorted(found)[:5])}; write more of it")

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_model
 
 from tinylm.compose import schema
+from tinylm.compose.ledger import locate
 from tinylm.compose.parts import model_factory
 from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
@@ -29,7 +30,7 @@ def load(key: str, root: str | Path | Sequence[str | Path] = "runs") -> tuple[La
     Example:
         >>> model, tokenizer = tinylm.load("3f2a")
     """
-    folder = _folder(key, [root] if isinstance(root, str | Path) else root)
+    folder = locate(key, [Path(root)] if isinstance(root, str | Path) else [Path(one) for one in root])
     weights = folder / "weights.safetensors"
     if not weights.is_file():
         raise UserError(f"{folder}: the weights were not kept; train it again with keep=weights")
@@ -38,11 +39,3 @@ def load(key: str, root: str | Path | Sequence[str | Path] = "runs") -> tuple[La
     model = model_factory(config)(Shape(**record.accounting["shape"]))
     load_model(model, weights)
     return model.eval(), Tokenizer.load(folder / "tokenizer.json")
-
-
-def _folder(key: str, roots: Sequence[str | Path]) -> Path:
-    found = {path.parent.name: path.parent for root in roots for path in Path(root).glob(f"{key}*/record.json")}
-    if len(found) != 1:
-        what = "no run's key begins" if not found else f"{len(found)} keys begin"
-        raise UserError(f"{what} with {key!r} under {', '.join(map(str, roots))}")
-    return next(iter(found.values()))
