@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
 
+from tinylm.batch import Batch
 from tinylm.model.lm import LanguageModel
 from tinylm.streams import Streams
 
@@ -17,28 +19,71 @@ from tinylm.streams import Streams
 class Provenance:
     """What an initialiser filled.
 
-    initialiser: its name.  filled: parameter name -> what it was filled from.
+    Fields:
+        initialiser: its name.
+        filled: parameter name -> what it was filled from, in few kinds: ``summary`` counts them.
+        details: how it chose, and of what each tensor is made; plain data that JSON can hold.
+        flops: what choosing cost.
     """
 
     initialiser: str
     filled: Mapping[str, str]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    flops: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """For the record: the initialiser, and how many tensors came from where."""
-        return {"initialiser": self.initialiser, "tensors": dict(sorted(Counter(self.filled.values()).items()))}
+        """For the record: the initialiser, how many tensors came from where and, where there are any, the details."""
+        told: dict[str, Any] = {
+            "initialiser": self.initialiser,
+            "tensors": dict(sorted(Counter(self.filled.values()).items())),
+        }
+        if self.details:
+            told["details"] = dict(self.details)
+        if self.flops:
+            told["flops"] = self.flops
+        return told
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A trained model that a child starts from.
+
+    Fields:
+        model: in evaluation mode, fp32, on the CPU.
+        name: for provenance: a run's key or a folder's name.
+        ids_V: child id -> parent id, int64 (child's V,); None: the same vocabulary.
+    """
+
+    model: LanguageModel
+    name: str
+    ids_V: Tensor | None = None
+
+
+class SmallFit(Protocol):
+    """A small training loop: ``steps`` steps at ``rate`` on ``parameters`` alone, each on the loss of one batch."""
+
+    def __call__(
+        self, parameters: Iterable[nn.Parameter], loss: Callable[[Batch], Tensor], *, steps: int, rate: float
+    ) -> None: ...
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What initialisers may draw upon beside randomness; ``run`` hands in what a run has.
+    """What initialisers may draw upon beside randomness; ``runs`` hands in what a run has.
 
     Fields:
         filled: names that initialisers before this one have filled; ``fill`` keeps it.
-        given: name -> source, such as a parent model, a teacher, tune batches, an id map or a function that trains.
+        parent: the model to inherit from.
+        loss: nats a token of a model on the parent's tune split, in the parent's ids.
+        batches: step -> batch of the parent's tune split, in the parent's ids; pure.
+        fit: trains a few parameters on those batches.
     """
 
     filled: frozenset[str] = frozenset()
-    given: Mapping[str, Any] = field(default_factory=dict)
+    parent: Parent | None = None
+    loss: Callable[[LanguageModel], float] | None = None
+    batches: Callable[[int], Batch] | None = None
+    fit: SmallFit | None = None
 
 
 class Initialiser(Protocol):
@@ -74,7 +119,7 @@ def fill(
     chain: list[Provenance] = []
     filled: set[str] = set()
     for initialiser in initialisers:
-        said = initialiser(model, streams, Sources(filled=frozenset(filled), given=sources.given))
+        said = initialiser(model, streams, replace(sources, filled=frozenset(filled)))
         twice = sorted(filled & set(said.filled))
         if twice:
             raise ValueError(f"parameter {twice[0]} was filled twice, the second time by {said.initialiser}")
