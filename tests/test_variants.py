@@ -84,6 +84,19 @@ def test_parameters_are_declared(slot: str, name: str) -> None:
 
 
 @each_variant
+def test_declared_axes_have_the_sizes_of_the_shape(slot: str, name: str) -> None:
+    model = build(slot, name, tied=False)
+    shape = model.shape
+    heads = {"H": shape.heads * shape.head_dim, "G": shape.kv_heads * shape.head_dim}
+    sizes = {"V": shape.vocab, "D": shape.width, "F": shape.hidden, "T": shape.context, **heads}
+    for parameter_name, letters in model.axes().items():
+        sizes_found = model.get_parameter(parameter_name).shape
+        assert len(letters) == len(sizes_found), parameter_name
+        for letter, size in zip(letters, sizes_found, strict=True):
+            assert size == sizes.get(letter, size), (parameter_name, letter)
+
+
+@each_variant
 def test_causal_as_declared(slot: str, name: str) -> None:
     model = build(slot, name).eval()
     batch = random_batch(2, 20)

@@ -129,6 +129,13 @@ class LanguageModel(nn.Module):
         """Names of the matrices whose product is added to the residual stream."""
         return [f"{path}.{name}" for path, slot in self.slots() for name in slot.outputs]
 
+    def axes(self) -> dict[str, str]:
+        """Parameter name -> a letter for each axis, as ``Slot.axes`` says; what no slot declares is left out."""
+        axes = {"embedding.weight": "VD", "unembedding.weight": "VD"}
+        for path, slot in self.slots():
+            axes.update({f"{path}.{name}": letters for name, letters in slot.axes.items()})
+        return {name: axes[name] for name, _ in self.named_parameters() if name in axes}
+
     def sites(self) -> dict[str, nn.Module]:
         """Stable name, which is its path -> module that others may wrap: ``blocks.0.attention.q``, ``norm``, ..."""
         sites: dict[str, nn.Module] = {"embedding": self.embedding}

@@ -43,9 +43,13 @@ class Slot(nn.Module, ABC):
 
     Attributes:
         outputs: own matrices whose product is added to the residual stream; initialisers may start them smaller.
+        axes: own parameter name -> a letter of ``tinylm.dims`` for each of its axes (``{"down.weight": "DF"}``), by
+            which a smaller model is cut out of it. H and G stand for heads of K numbers each, one after the other; D,
+            F, H, G, T and V are cut, other letters are kept whole. A slot that leaves a parameter out is never cut.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ()
+    axes: ClassVar[Mapping[str, str]] = {}
 
     def roles(self) -> Mapping[str, Role]:
         """Own parameter name -> role: matrices have two axes, experts three, biases one; others say so themselves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ class MultiHead(Attention):
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("o.weight",)
+    axes: ClassVar[Mapping[str, str]] = {"q.weight": "HD", "k.weight": "GD", "v.weight": "GD", "o.weight": "DH"}
 
     def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ class GELU(FFN):
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("down.weight",)
+    axes: ClassVar[Mapping[str, str]] = {"up.weight": "FD", "down.weight": "DF"}
 
     def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ class ReLU2(FFN):
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("down.weight",)
+    axes: ClassVar[Mapping[str, str]] = {"up.weight": "FD", "down.weight": "DF"}
 
     def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()

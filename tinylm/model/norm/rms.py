@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ class RMS(Norm):
     Args:
         epsilon: added to the mean square, so that a row of zeros stays finite.
     """
+
+    axes: ClassVar[Mapping[str, str]] = {"weight": "D"}
 
     def __init__(self, shape: Shape, epsilon: float = 1e-6) -> None:
         super().__init__()
