@@ -10,6 +10,7 @@ import torch
 import yaml
 from tiny_model import tiny_model, with_shape
 
+from tinylm.init.fan_in import FanIn
 from tinylm.init.initialiser import Provenance, Sources, fill
 from tinylm.init.scratch import Scratch
 from tinylm.model.attention.window import Window
@@ -62,6 +63,18 @@ def test_scale_and_constants_are_as_declared() -> None:
     assert model.state_dict()["blocks.3.ffn.down.weight"].std().item() == pytest.approx(0.02, rel=0.05)
 
 
+def test_fan_in_keeps_the_size_of_what_passes_through() -> None:
+    shape = with_shape(depth=3, width=128, hidden=256, head_dim=32)
+    model = tiny_model(shape)
+    fill(model, [FanIn(gain=0.5)], Streams(0))
+    state = model.state_dict()
+    for name, fan_in in (("attention.q", 128), ("ffn.down", 256), ("attention.o", 128)):
+        found = state[f"blocks.2.{name}.weight"].std().item()
+        assert found == pytest.approx(0.5 / fan_in**0.5, rel=0.05), name
+    assert state["embedding.weight"].std().item() == pytest.approx(0.5 / 128**0.5, rel=0.05)
+    assert state["norm.weight"].eq(1).all()
+
+
 class Some:
     """Sets tensors to a number, and may say otherwise."""
 
@@ -98,6 +111,13 @@ def test_a_gap_or_an_overlap_is_refused(chain: list, complaint: str) -> None:
         fill(tiny_model(), chain, Streams(0))
 
 
-def test_yaml_states_the_defaults() -> None:
-    node = yaml.safe_load((Path(__file__).parents[1] / "conf/init/scratch.yaml").read_text(encoding="utf-8"))
-    assert node == {"_target_": "tinylm.init.scratch.Scratch", "std": 0.02, "residual": "depth"}
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("scratch", {"_target_": "tinylm.init.scratch.Scratch", "std": 0.02, "residual": "depth"}),
+        ("fan_in", {"_target_": "tinylm.init.fan_in.FanIn", "gain": 1.0}),
+    ],
+)
+def test_yaml_states_the_defaults(name: str, expected: dict) -> None:
+    node = yaml.safe_load((Path(__file__).parents[1] / f"conf/init/{name}.yaml").read_text(encoding="utf-8"))
+    assert node == expected

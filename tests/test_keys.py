@@ -64,7 +64,8 @@ def test_what_changes_numbers_is_in_the_key(tmp_path: Path) -> None:
 
 def test_a_new_axis_at_its_neutral_option_leaves_keys_alone(tmp_path: Path) -> None:
     text = text_files(tmp_path)
-    assert key_of(*text) == key_of(*text, "+model.shortcut=null", "+teacher={}")
+    assert key_of(*text) == key_of(*text, "+model.memory=null", "+teacher={}")
+    assert key_of(*text) == key_of(*text, "model/shortcut=none", "model/placement=pre")
     assert key_of(*text) == key_of(*text, "streams.data=null")
 
 

@@ -18,33 +18,66 @@ from torch.utils.flop_counter import FlopCounterMode
 from tinylm.batch import Batch
 from tinylm.model import accounting
 from tinylm.model.lm import LanguageModel
-from tinylm.model.slots import FFN, Attention, Norm, Position
+from tinylm.model.slots import FFN, Attention, Norm, Placement, Position, Shortcut
 
 HOUSE = Path(__file__).parents[1]
-SLOTS = {"attention": Attention, "ffn": FFN, "norm": Norm, "position": Position}
+SLOTS = {
+    "attention": Attention,
+    "ffn": FFN,
+    "norm": Norm,
+    "placement": Placement,
+    "position": Position,
+    "shortcut": Shortcut,
+}
 HANDED = {"shape", "layer"}
-VARIANTS = [
-    (slot, path.stem)
-    for slot in SLOTS
-    for path in sorted((HOUSE / "tinylm" / "model" / slot).glob("*.py"))
-    if path.stem != "__init__"
+
+
+def named_in(folder: Path, suffix: str) -> list[tuple[str, str]]:
+    paths = [(slot, path) for slot in SLOTS for path in sorted((folder / slot).glob(f"*{suffix}"))]
+    return [(slot, path.stem) for slot, path in paths if path.stem != "__init__"]
+
+
+@cache
+def node_of(slot: str, name: str) -> dict[str, Any]:
+    """What the YAML says; nothing, where the option is the neutral one."""
+    text = (HOUSE / "conf" / "model" / slot / f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text) or {}
+
+
+OPTIONS = named_in(HOUSE / "conf" / "model", ".yaml")
+VARIANTS = [(slot, name) for slot, name in OPTIONS if node_of(slot, name)]
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    *((slot, name, {}) for slot, name in VARIANTS),
+    ("ffn", "series", {"terms": 3, "kernel": 3}),
 ]
 each_variant = pytest.mark.parametrize(("slot", "name"), VARIANTS, ids=[f"{slot}-{name}" for slot, name in VARIANTS])
+each_case = pytest.mark.parametrize(
+    ("slot", "name", "other"),
+    CASES,
+    ids=["-".join([slot, name, *(f"{key}={value}" for key, value in other.items())]) for slot, name, other in CASES],
+)
 
 
 @cache
 def option(slot: str, name: str) -> tuple[type, dict[str, Any]]:
     """The class and the options that the YAML names."""
-    node = yaml.safe_load((HOUSE / "conf" / "model" / slot / f"{name}.yaml").read_text(encoding="utf-8"))
+    node = dict(node_of(slot, name))
     module, _, attribute = node.pop("_target_").rpartition(".")
     assert module == f"tinylm.model.{slot}.{name}"
     assert node.pop("_partial_") is True
     return getattr(importlib.import_module(module), attribute), node
 
 
-def build(slot: str, name: str, **shape: Any) -> LanguageModel:
+def build(slot: str, name: str, other: dict[str, Any], **shape: Any) -> LanguageModel:
+    """A model in which no parameter stands at its constant start, where a part might be as if it were not there."""
     variant, options = option(slot, name)
-    return tiny_model(with_shape(**shape), **{slot: partial(variant, **options)})
+    model = tiny_model(with_shape(**shape), **{slot: partial(variant, **{**options, **other})})
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for constant in model.starts():
+            parameter = model.get_parameter(constant)
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
+    return model
 
 
 def loss(model: LanguageModel, batch: Batch) -> torch.Tensor:
@@ -57,9 +90,10 @@ def loss(model: LanguageModel, batch: Batch) -> torch.Tensor:
     return output.read + sum(output.side.losses.values())
 
 
-def test_every_option_has_its_class() -> None:
-    named = [(slot, path.stem) for slot in SLOTS for path in sorted((HOUSE / "conf" / "model" / slot).glob("*.yaml"))]
-    assert named == VARIANTS
+def test_every_class_has_its_option_and_every_option_its_class() -> None:
+    classes = named_in(HOUSE / "tinylm" / "model", ".py")
+    assert set(VARIANTS) <= set(classes) <= set(OPTIONS)
+    assert set(OPTIONS) - set(VARIANTS) == {("placement", "pre"), ("shortcut", "none")}  # the neutral ones
 
 
 @each_variant
@@ -71,9 +105,9 @@ def test_yaml_states_every_option(slot: str, name: str) -> None:
     assert {key: value.default for key, value in parameters.items()} == options
 
 
-@each_variant
-def test_parameters_are_declared(slot: str, name: str) -> None:
-    model = build(slot, name, tied=False)
+@each_case
+def test_parameters_are_declared(slot: str, name: str, other: dict[str, Any]) -> None:
+    model = build(slot, name, other, tied=False)
     names = dict(model.named_parameters())
     assert model.roles().keys() == names.keys()
     assert model.starts().keys() <= names.keys()
@@ -83,9 +117,9 @@ def test_parameters_are_declared(slot: str, name: str) -> None:
     assert not list(model.buffers())
 
 
-@each_variant
-def test_declared_axes_have_the_sizes_of_the_shape(slot: str, name: str) -> None:
-    model = build(slot, name, tied=False)
+@each_case
+def test_declared_axes_have_the_sizes_of_the_shape(slot: str, name: str, other: dict[str, Any]) -> None:
+    model = build(slot, name, other, tied=False)
     shape = model.shape
     heads = {"H": shape.heads * shape.head_dim, "G": shape.kv_heads * shape.head_dim}
     sizes = {"V": shape.vocab, "D": shape.width, "F": shape.hidden, "T": shape.context, **heads}
@@ -96,9 +130,9 @@ def test_declared_axes_have_the_sizes_of_the_shape(slot: str, name: str) -> None
             assert size == sizes.get(letter, size), (parameter_name, letter)
 
 
-@each_variant
-def test_causal_as_declared(slot: str, name: str) -> None:
-    model = build(slot, name).eval()
+@each_case
+def test_causal_as_declared(slot: str, name: str, other: dict[str, Any]) -> None:
+    model = build(slot, name, other).eval()
     batch = random_batch(2, 20)
     changed = batch.ids_BT.clone()
     changed[:, 12] = (changed[:, 12] + 1) % SHAPE.vocab
@@ -109,9 +143,9 @@ def test_causal_as_declared(slot: str, name: str) -> None:
     assert (before[:, 12:] - after[:, 12:]).abs().amax(-1).min() > 1e-4  # the change reaches all that follows
 
 
-@each_variant
-def test_packed_documents_are_read_as_if_alone(slot: str, name: str) -> None:
-    model = build(slot, name).eval()
+@each_case
+def test_packed_documents_are_read_as_if_alone(slot: str, name: str, other: dict[str, Any]) -> None:
+    model = build(slot, name, other).eval()
     document_BT = torch.tensor([[0] * 7 + [1] * 12 + [2], [3] * 1 + [4] * 15 + [9] * 4])
     batch = random_batch(2, 20, document_BT=document_BT)
     packed = model(batch).hidden_BTD
@@ -122,9 +156,9 @@ def test_packed_documents_are_read_as_if_alone(slot: str, name: str) -> None:
             torch.testing.assert_close(packed[row, own], alone[0], rtol=1e-4, atol=1e-5)
 
 
-@each_variant
-def test_gradient_reaches_every_parameter(slot: str, name: str) -> None:
-    model = build(slot, name, tied=False)
+@each_case
+def test_gradient_reaches_every_parameter(slot: str, name: str, other: dict[str, Any]) -> None:
+    model = build(slot, name, other, tied=False)
     loss(model, random_batch(2, 20)).backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None, parameter_name
@@ -132,14 +166,15 @@ def test_gradient_reaches_every_parameter(slot: str, name: str) -> None:
         assert parameter.grad.abs().max() > 0, parameter_name
 
 
-@each_variant
+@each_case
 @pytest.mark.parametrize("tied", [True, False])
-def test_accounting_agrees_with_torch(slot: str, name: str, tied: bool) -> None:
-    model, batch = build(slot, name, tied=tied), random_batch(2, 20)
+def test_accounting_agrees_with_torch(slot: str, name: str, other: dict[str, Any], tied: bool) -> None:
+    model, batch = build(slot, name, other, tied=tied), random_batch(2, 20)
     parts = accounting.parameters(model)
     assert parts["total"] == sum(parameter.numel() for parameter in model.parameters())
-    assert parts["total"] == sum(parts[part] for part in ("embedding", "position", "attention", "ffn", "norm", "head"))
-    assert parts["body"] == sum(parts[part] for part in ("attention", "ffn", "norm"))
+    body = ("attention", "shortcut", "ffn", "norm")
+    assert parts["body"] == sum(parts[part] for part in body)
+    assert parts["total"] == sum(parts[part] for part in (*body, "embedding", "position", "head"))
     flops = accounting.flops_per_token(model, 20)
     with FlopCounterMode(display=False) as forward, torch.no_grad():
         loss(model, batch)
@@ -147,21 +182,21 @@ def test_accounting_agrees_with_torch(slot: str, name: str, tied: bool) -> None:
         loss(model, batch).backward()
     assert flops["forward"] * 40 == forward.get_total_flops()
     assert flops["training"] * 40 == training.get_total_flops()
-    assert flops["forward"] == flops["attention"] + flops["ffn"] + flops["head"]
+    assert flops["forward"] == sum(flops[part] for part in ("attention", "shortcut", "ffn", "head"))
 
 
-@each_variant
-def test_deterministic_under_a_seed(slot: str, name: str) -> None:
+@each_case
+def test_deterministic_under_a_seed(slot: str, name: str, other: dict[str, Any]) -> None:
     batch = random_batch(2, 20)
-    first, second = build(slot, name), build(slot, name)
+    first, second = build(slot, name, other), build(slot, name, other)
     for (parameter_name, left), right in zip(first.named_parameters(), second.parameters(), strict=True):
         assert torch.equal(left, right), parameter_name
     assert torch.equal(loss(first, batch), loss(second, batch))
 
 
-@each_variant
-def test_bf16_is_near_fp32(slot: str, name: str) -> None:
-    model, batch = build(slot, name), random_batch(2, 20)
+@each_case
+def test_bf16_is_near_fp32(slot: str, name: str, other: dict[str, Any]) -> None:
+    model, batch = build(slot, name, other), random_batch(2, 20)
     exact = loss(model, batch)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = loss(model, batch)
@@ -169,10 +204,10 @@ def test_bf16_is_near_fp32(slot: str, name: str) -> None:
     torch.testing.assert_close(rounded, exact, rtol=0.03, atol=0)
 
 
-@each_variant
-def test_compiles_as_one_graph(slot: str, name: str) -> None:
+@each_case
+def test_compiles_as_one_graph(slot: str, name: str, other: dict[str, Any]) -> None:
     torch._dynamo.reset()
-    model = build(slot, name)
+    model = build(slot, name, other)
     document_BT = (torch.arange(20) > 7).long().expand(2, 20)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     for documents in (None, document_BT):

@@ -54,12 +54,13 @@ def build(job: Job) -> Parts:
 
 
 def model_factory(config: dict[str, Any]) -> partial[LanguageModel]:
-    """Shape -> model, with the slots that ``config["model"]`` names.
+    """Shape -> model, with the slots that ``config["model"]`` names; an empty one is left to the model's default.
 
     Raises:
         UserError: a slot is missing, or there is none of that name.
     """
-    slots = schema.fields({**config["model"], "shape": None}, LanguageModel, "model")
+    named = {slot: node for slot, node in config["model"].items() if node}
+    slots = schema.fields({**named, "shape": None}, LanguageModel, "model")
     return partial(LanguageModel, **{slot: make(node) for slot, node in slots.items() if slot != "shape"})
 
 

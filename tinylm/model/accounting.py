@@ -15,12 +15,12 @@ from tinylm.model.slots import Slot
 def parameters(model: LanguageModel) -> dict[str, int]:
     """Parameters by part.
 
-    ``total`` is the sum of ``embedding`` (token table), ``position``, ``attention``, ``ffn``, ``norm`` and ``head``
-    (0 when tied: the table counts once). ``body`` is what the blocks and the norms hold: total less embedding,
-    position table and head, as in Kaplan et al. 2020 (arXiv 2001.08361), section 2.1. ``active`` is total less what
-    one token does not use.
+    ``total`` is the sum of ``embedding`` (token table), ``position``, ``attention``, ``shortcut``, ``ffn``, ``norm``
+    and ``head`` (0 when tied: the table counts once); a norm inside attention or a feed-forward counts with these.
+    ``body`` is what the blocks and the norms hold: total less embedding, position table and head, as in Kaplan et al.
+    2020 (arXiv 2001.08361), section 2.1. ``active`` is total less what one token does not use.
     """
-    inner = dict.fromkeys(("position", "attention", "ffn", "norm"), 0)
+    inner = dict.fromkeys(("position", "attention", "shortcut", "ffn", "norm"), 0)
     for path, slot in model.slots():
         inner[_part(path)] += _numel(slot)
     embedding = model.embedding.weight.numel()
@@ -45,12 +45,14 @@ def flops_per_token(model: LanguageModel, T: int) -> dict[str, float]:
     ``training_total`` count as if a token used all parameters.
     """
     attention = sum(block.attention.flops_per_token(T) for block in model.layers())
+    shortcut = sum(block.shortcut.flops_per_token() for block in model.layers() if block.shortcut is not None)
     ffn = sum(block.ffn.flops_per_token() for block in model.layers())
     head = 2.0 * model.shape.width * model.shape.vocab
-    forward = attention + ffn + head
+    forward = attention + shortcut + ffn + head
     forward_total = forward + 2.0 * _inactive(model)
     return {
         "attention": attention,
+        "shortcut": shortcut,
         "ffn": ffn,
         "head": head,
         "forward": forward,

@@ -12,8 +12,9 @@ from torch.nn import functional
 from tinylm.batch import Batch
 from tinylm.model.block import Block
 from tinylm.model.context import Context
+from tinylm.model.placement.pre import Pre
 from tinylm.model.shape import Shape
-from tinylm.model.slots import FFN, Attention, Norm, Position, Role, Side, Slot
+from tinylm.model.slots import FFN, Attention, Norm, Placement, Position, Role, Shortcut, Side, Slot
 
 Read = TypeVar("Read")
 
@@ -23,7 +24,7 @@ class Output(Generic[Read]):
     """What a forward gives.
 
     Fields:
-        hidden_BTD: the stream after the last norm; ``model.head`` makes logits of it.
+        hidden_BTD: the stream at the end, normalised; ``model.head`` makes logits of it.
         side: losses and statistics of the layers, by layer name.
         read: what the ``read`` function returned, None without one.
     """
@@ -34,7 +35,7 @@ class Output(Generic[Read]):
 
 
 class LanguageModel(nn.Module):
-    """Token table, pre-norm blocks, last norm and head; which layers they hold is up to the factories.
+    """Token table, blocks, last norm (where the placement has one) and head; what they hold is up to the factories.
 
     Parameters are left as they were allocated: an initialiser fills them, so a model is best made under
     ``torch.device("meta")``.
@@ -44,6 +45,8 @@ class LanguageModel(nn.Module):
         attention, ffn: called as ``(shape, layer)``, once a block.
         norm: called as ``(shape)``.
         position: called as ``(shape)``, once.
+        placement: called as ``(shape)``, once; None: norms before the sub-layers.
+        shortcut: called as ``(shape, layer)``, once a block; None: attention has none beside it.
     """
 
     def __init__(
@@ -54,15 +57,27 @@ class LanguageModel(nn.Module):
         ffn: Callable[[Shape, int], FFN],
         norm: Callable[[Shape], Norm],
         position: Callable[[Shape], Position],
+        placement: Callable[[Shape], Placement] | None = None,
+        shortcut: Callable[[Shape, int], Shortcut] | None = None,
     ) -> None:
         super().__init__()
         self.shape = shape
+        self.placement = Pre(shape) if placement is None else placement(shape)
         self.embedding = nn.Embedding(shape.vocab, shape.width)
         self.position = position(shape)
         self.blocks = nn.ModuleList(
-            Block(shape, layer, attention=attention, ffn=ffn, norm=norm) for layer in range(shape.depth)
+            Block(
+                shape,
+                layer,
+                attention=attention,
+                ffn=ffn,
+                norm=norm,
+                placement=self.placement,
+                shortcut=shortcut,
+            )
+            for layer in range(shape.depth)
         )
-        self.norm = norm(shape)
+        self.norm = norm(shape) if self.placement.last else None
         self.unembedding = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
 
     @overload
@@ -91,7 +106,7 @@ class LanguageModel(nn.Module):
         for layer, block in enumerate(self.layers()):
             x_BTD, said = block(x_BTD, context)
             side.add(f"blocks.{layer}", said)
-        hidden_BTD = self.norm(x_BTD)
+        hidden_BTD = x_BTD if self.norm is None else self.norm(x_BTD)
         if read is None:
             return Output(hidden_BTD, side, None)
         return Output(hidden_BTD, side, read(self.head, hidden_BTD))
@@ -110,7 +125,8 @@ class LanguageModel(nn.Module):
         yield "position", self.position
         for layer, block in enumerate(self.layers()):
             yield from ((f"blocks.{layer}.{name}", slot) for name, slot in block.slots())
-        yield "norm", self.norm
+        if self.norm is not None:
+            yield "norm", self.norm
 
     def roles(self) -> dict[str, Role]:
         """Parameter name -> what it is; a tied head is the one parameter of role ``embedding``."""
@@ -124,6 +140,20 @@ class LanguageModel(nn.Module):
     def starts(self) -> dict[str, float]:
         """Parameter name -> the constant that it starts from; the others are drawn."""
         return {f"{path}.{name}": value for path, slot in self.slots() for name, value in slot.starts().items()}
+
+    def gains(self) -> dict[str, float]:
+        """Parameter name -> factor on the spread that it is drawn with, as the placement wants; the others have 1."""
+        gain = self.placement.gain()
+        if gain == 1:
+            return {}
+        names = []
+        for layer, block in enumerate(self.layers()):
+            names += [
+                f"blocks.{layer}.attention.{name}" for name in (*block.attention.values, *block.attention.outputs)
+            ]
+            drawn = [name for name, role in block.ffn.roles().items() if role in ("matrix", "expert")]
+            names += [f"blocks.{layer}.ffn.{name}" for name in drawn]
+        return dict.fromkeys(names, gain)
 
     def outputs(self) -> list[str]:
         """Names of the matrices whose product is added to the residual stream."""
@@ -148,5 +178,6 @@ class LanguageModel(nn.Module):
     @property
     def causal(self) -> bool:
         """Whether no layer lets a token see later ones, as the layers declare for training or evaluation."""
-        parts = [part for block in self.layers() for part in (block.attention, block.ffn)]
+        repeated = [(block.attention, block.ffn, block.shortcut) for block in self.layers()]
+        parts = [part for block in repeated for part in block if part is not None]
         return all(part.causal_train if self.training else part.causal_eval for part in parts)

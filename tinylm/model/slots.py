@@ -9,13 +9,14 @@ and every tensor in it is a parameter that an initialiser fills.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from tinylm.model.context import Context
+from tinylm.model.shape import Shape
 
 Role = Literal["embedding", "head", "matrix", "expert", "norm", "bias", "adapter"]
 
@@ -52,17 +53,29 @@ class Slot(nn.Module, ABC):
     axes: ClassVar[Mapping[str, str]] = {}
 
     def roles(self) -> Mapping[str, Role]:
-        """Own parameter name -> role: matrices have two axes, experts three, biases one; others say so themselves."""
+        """Own parameter name -> role: matrices have two axes, experts three, biases one; others say so themselves.
+
+        A slot within the slot, such as a norm before a projection, speaks for its own.
+        """
         by_axes: dict[int, Role] = {1: "bias", 2: "matrix", 3: "expert"}
-        return {name: by_axes[parameter.dim()] for name, parameter in self.named_parameters()}
+        inner = {f"{path}.{name}": role for path, slot in self._inner() for name, role in slot.roles().items()}
+        own = {name: p for name, p in self.named_parameters() if name not in inner}
+        return {**{name: by_axes[parameter.dim()] for name, parameter in own.items()}, **inner}
 
     def starts(self) -> Mapping[str, float]:
         """Own parameter name -> the constant it starts from; the others are drawn. Biases start at 0."""
-        return {name: 0.0 for name, role in self.roles().items() if role == "bias"}
+        inner = {f"{path}.{name}": value for path, slot in self._inner() for name, value in slot.starts().items()}
+        return {**{name: 0.0 for name, role in self.roles().items() if role == "bias"}, **inner}
 
     def sites(self) -> Mapping[str, nn.Module]:
         """Own modules that others may wrap or replace, by their names within the slot: the children."""
         return dict(self.named_children())
+
+    def _inner(self) -> Iterator[tuple[str, Slot]]:
+        """Slots within the slot, the deepest first: whoever holds another has the last word."""
+        for path, module in reversed(list(self.named_modules())):
+            if module is not self and isinstance(module, Slot):
+                yield path, module
 
 
 class FFN(Slot):
@@ -84,8 +97,13 @@ class FFN(Slot):
 
 
 class Attention(Slot):
-    """Attention slot: ``forward(x_BTD, context) -> (y_BTD, Side)``. Causality comes from the context."""
+    """Attention slot: ``forward(x_BTD, context) -> (y_BTD, Side)``. Causality comes from the context.
 
+    Attributes:
+        values: own matrices that make the values; with ``outputs``, what a token's features pass through.
+    """
+
+    values: ClassVar[tuple[str, ...]] = ("v.weight",)
     causal_train: ClassVar[bool] = True
     causal_eval: ClassVar[bool] = True
 
@@ -95,6 +113,23 @@ class Attention(Slot):
     @abstractmethod
     def flops_per_token(self, T: int) -> float:
         """Forward FLOPs of one token in a sequence of T, the score and value products over all T included."""
+
+
+class Shortcut(Slot):
+    """Shortcut slot, beside attention: ``forward(x_BTD, context) -> (y_BTD, Side)`` of what attention reads.
+
+    Its output is added to attention's.
+    """
+
+    causal_train: ClassVar[bool] = True
+    causal_eval: ClassVar[bool] = True
+
+    @abstractmethod
+    def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]: ...
+
+    @abstractmethod
+    def flops_per_token(self) -> float:
+        """Multiply-adds times two of one token's forward."""
 
 
 class Norm(Slot):
@@ -130,3 +165,33 @@ class Position(Slot):
     @abstractmethod
     def bias(self, positions_BT: Tensor) -> Tensor | None:
         """What every layer adds to its scores before the softmax, (1, H, T, T), or None."""
+
+
+class Placement(ABC):
+    """Placement slot, one for all layers: where the norms stand, and how a sub-layer joins the stream.
+
+    A sub-layer is attention (with its shortcut) or the feed-forward. The block makes the norms that ``norms`` names
+    and holds them as ``attention_<name>`` and ``ffn_<name>``; a placement holds no parameter.
+
+    Attributes:
+        norms: names of a sub-layer's norms, each ending in ``norm``.
+        last: whether the model ends in a norm of its own. Without it, the last block ends in one.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("norm",)
+    last: ClassVar[bool] = True
+
+    def __init__(self, shape: Shape) -> None:  # noqa: B027 most have nothing to work out
+        """Made once for a model of ``shape``."""
+
+    @abstractmethod
+    def join(self, x_BTD: Tensor, sublayer: Callable[[Tensor], Tensor], norms: Sequence[Norm]) -> Tensor:
+        """The stream after a sub-layer; ``norms`` come in the order of their names."""
+
+    def fit(self, slot: Attention | FFN, norm: Callable[[int], Norm]) -> None:  # noqa: B027 most change nothing
+        """Change attention or a feed-forward before it holds numbers; ``norm`` is called with a width."""
+
+    def gain(self) -> float:
+        """Factor on the spread that an initialiser draws the features' path with: attention's values and outputs,
+        and the matrices of the feed-forward."""
+        return 1.0
