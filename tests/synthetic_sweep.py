@@ -121,6 +121,7 @@ class Sweep:
             "name": self.name,
             "command": f"tinylm sweep {self.name}",
             "claim": self.claim,
+            "estimates": list((self.claim or {}).get("estimates", {})),
             "jobs": self.jobs,
         }
         write_json(self.root / "sweeps" / f"{self.name}.json", data)

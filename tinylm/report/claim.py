@@ -8,12 +8,14 @@ The dataclasses below are the schema: a key that they do not know, or a value of
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from tinylm.errors import UserError, nearest
+from tinylm.report.estimand import Estimand
+from tinylm.report.sample import Sample
+from tinylm.report.schema import build
 
 Equal = Literal["parameters", "body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds"]
 Expectation = Literal["better", "worse", "equivalent"]
@@ -30,6 +32,7 @@ class Arm:
         equal: the unit in which the two are equal; None: the claim's.
         claim: the expectation in words.
         label: its name in tables and figures; None: the arm's key.
+        reported: the gain over its opponent that the source reports, in the claim's ``reported_unit``.
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -38,6 +41,7 @@ class Arm:
     equal: Equal | None = None
     claim: str | None = None
     label: str | None = None
+    reported: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Claim:
     Fields:
         question, source: one sentence, and where the expectation comes from.
         factor: config keys that may differ between arms; a prefix covers what is below it (``model/ffn``).
-        baseline: the arm that the others are compared against.
-        arms: name -> arm.
+        baseline: the arm that the others are compared against; None: only arms that say ``against`` are compared.
+        arms: name -> arm, those of ``sample`` among them.
         equal, tolerance: the unit in which arms are equal, and by how much (relative) they may miss it.
         delta: the smallest effect worth having, in the metric's unit.
         seeds: the seeds that decide.
@@ -74,12 +78,15 @@ class Claim:
         alpha: the share of families that may claim an effect where there is none.
         cost: what the sweep takes, in words.
         tune: what is chosen per arm first, or None.
+        estimates: name -> quantity that is estimated over the arms, with the region where it is expected.
+        sample: arms drawn at random, beside those of ``arms``.
+        reported_unit: the unit and the scale of the arms' ``reported`` gains, in words.
     """
 
     question: str
     source: str
     factor: list[str]
-    baseline: str
+    baseline: str | None
     arms: dict[str, Arm]
     equal: Equal
     delta: float
@@ -91,6 +98,9 @@ class Claim:
     alpha: float = 0.05
     cost: str = ""
     tune: Tune | None = None
+    estimates: dict[str, Estimand] = field(default_factory=dict)
+    sample: Sample | None = None
+    reported_unit: str | None = None
 
     @classmethod
     def parse(cls, block: Mapping[str, Any], name: str = "claim") -> Claim:
@@ -103,18 +113,23 @@ class Claim:
         Raises:
             UserError: an unknown or missing key, a value of the wrong type, or parts that contradict one another.
         """
-        claim: Claim = _build(cls, block, name)
+        if isinstance(block, Mapping) and block.get("sample") is not None:
+            block = {"arms": {}, **block}
+        claim: Claim = build(cls, block, name)
+        if claim.sample is not None:  # an arm that is there already stays: a manifest holds what was drawn
+            drawn = claim.sample.overrides(f"{name}.sample")
+            arms = {arm: Arm(overrides) for arm, overrides in drawn.items() if arm not in claim.arms}
+            claim = dataclasses.replace(claim, arms={**claim.arms, **arms})
         _agree(claim, name)
         return claim
 
     @property
     def comparisons(self) -> dict[str, str]:
         """Variant -> opponent, of every comparison of the claim: the family over which errors are controlled."""
-        return {
-            name: arm.against or self.baseline
-            for name, arm in self.arms.items()
-            if name != self.baseline or arm.against is not None
+        opponents = {
+            name: arm.against or (None if name == self.baseline else self.baseline) for name, arm in self.arms.items()
         }
+        return {name: opponent for name, opponent in opponents.items() if opponent is not None}
 
     def label(self, arm: str) -> str:
         """How tables and figures call an arm."""
@@ -122,7 +137,7 @@ class Claim:
 
 
 def _agree(claim: Claim, name: str) -> None:
-    if claim.baseline not in claim.arms:
+    if claim.baseline is not None and claim.baseline not in claim.arms:
         raise UserError(f"{name}.baseline: no arm is called {claim.baseline!r}{nearest(claim.baseline, claim.arms)}")
     for key, arm in claim.arms.items():
         if arm.against is not None and arm.against not in claim.arms:
@@ -131,10 +146,14 @@ def _agree(claim: Claim, name: str) -> None:
             )
         if arm.against == key:
             raise UserError(f"{name}.arms.{key}.against: an arm cannot be compared with itself; name another arm")
-    if not claim.comparisons:
-        raise UserError(f"{name}.arms: one arm alone compares nothing; add a second arm")
-    if claim.arms[claim.baseline].expect and claim.baseline not in claim.comparisons:
-        raise UserError(f"{name}.arms.{claim.baseline}.expect: the baseline is compared with nothing; take it out")
+    if not claim.comparisons and not claim.estimates:
+        told = "one arm alone compares nothing; add a second arm" if claim.baseline else "nothing is compared"
+        raise UserError(f"{name}.arms: {told}, or declare `estimates`")
+    for key, arm in claim.arms.items():
+        if arm.expect and key not in claim.comparisons:
+            it = "the baseline" if key == claim.baseline else "the arm"
+            raise UserError(f"{name}.arms.{key}.expect: {it} is compared with nothing; take it out")
+    _agree_estimates(claim, name)
     _distinct(claim.seeds, f"{name}.seeds")
     if not claim.factor:
         raise UserError(f"{name}.factor: name at least one config key that differs between the arms")
@@ -158,53 +177,22 @@ def _agree(claim: Claim, name: str) -> None:
             raise UserError(f"{name}.tune.params.{key}: the grid is empty; give it values")
 
 
+def _agree_estimates(claim: Claim, name: str) -> None:
+    for key, estimand in claim.estimates.items():
+        for arm in estimand.arms_named() or []:
+            if arm not in claim.arms:
+                raise UserError(f"{name}.estimates.{key}: no arm is called {arm!r}{nearest(arm, claim.arms)}")
+    for key in claim.sample.ranges if claim.sample else ():
+        covered = [prefix.replace("/", ".") for prefix in (*claim.factor, *claim.derived)]
+        if not any(key == prefix or key.startswith(f"{prefix}.") for prefix in covered):
+            raise UserError(f"{name}.sample.ranges.{key}: differs between the arms; name it in `factor`")
+    if claim.reported_unit is None and any(arm.reported is not None for arm in claim.arms.values()):
+        raise UserError(f"{name}.reported_unit: say in what unit and at what scale the `reported` gains are")
+
+
 def _distinct(seeds: list[int], where: str) -> None:
     if not seeds:
         raise UserError(f"{where}: give at least one seed")
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if twice:
         raise UserError(f"{where}: seed {twice[0]} is named twice; each counts once")
-
-
-def _build(cls: Any, block: Any, where: str) -> Any:
-    """An instance of a dataclass from a mapping, checked against its annotations."""
-    if not isinstance(block, Mapping):
-        raise UserError(f"{where}: expected keys with values, got {block!r}")
-    hints = get_type_hints(cls)
-    for key in block:
-        if key not in hints:
-            raise UserError(f"{where}: unknown key {key!r}{nearest(str(key), hints)}")
-    for item in dataclasses.fields(cls):
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if required and item.name not in block:
-            raise UserError(f"{where}: the key {item.name!r} is missing; every claim declares it")
-    return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in block.items()})
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as the annotation asks for it; the branches are the kinds of annotation that the schema uses."""
-    origin = get_origin(hint)
-    if hint is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        (inner,) = (part for part in get_args(hint) if part is not type(None))
-        return None if value is None else _value(inner, value, where)
-    if origin is Literal:
-        if value not in get_args(hint):
-            raise UserError(f"{where}: {value!r} is not valid{nearest(str(value), map(str, get_args(hint)))}")
-        return value
-    if origin is list:
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{where}: expected a list, got {value!r}")
-        return [_value(get_args(hint)[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where}: expected keys with values, got {value!r}")
-        return {str(key): _value(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise UserError(f"{where}: expected {hint.__name__}, got {value!r}")
-    return value

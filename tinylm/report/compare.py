@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from tinylm.errors import UserError
+from tinylm.report.arms import by_arm
 from tinylm.report.caveats import caveats
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect
 from tinylm.report.difference import Difference
+from tinylm.report.estimation import estimated
 from tinylm.report.family import Step, holm
 from tinylm.report.guards import Run
 from tinylm.report.manifest import Manifest, read_manifest
@@ -61,7 +63,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         minimum_detectable_effect=max(detectable, default=None),
         warnings=[*runs.attrs.get("warnings", []), *manifest.warnings, *caveats(manifest, rows, pairings)],
         comparisons=comparisons,
-        estimates=[],
+        estimates=estimated(by_arm(runs, manifest), claim),
         delta=claim.delta,
     )
 

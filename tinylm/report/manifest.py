@@ -71,6 +71,9 @@ class Manifest:
             if claim is not None:  # files keep their keys sorted; the jobs keep the order in which arms were declared
                 order = list(dict.fromkeys([job.arm for job in jobs if job.arm in claim.arms] + list(claim.arms)))
                 claim = dataclasses.replace(claim, arms={name: claim.arms[name] for name in order})
+                told = [name for name in data.get("estimates", []) if name in claim.estimates]
+                order = list(dict.fromkeys([*told, *claim.estimates]))
+                claim = dataclasses.replace(claim, estimates={name: claim.estimates[name] for name in order})
             return cls(name=data["name"], command=data.get("command", ""), claim=claim, jobs=jobs)
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where} is not a sweep's manifest ({error}); plan the sweep again") from error
@@ -82,6 +85,7 @@ class Manifest:
             "name": self.name,
             "command": self.command,
             "claim": None if self.claim is None else dataclasses.asdict(self.claim),
+            "estimates": [] if self.claim is None else list(self.claim.estimates),  # in the order declared
             "jobs": [dataclasses.asdict(job) for job in self.jobs],
         }
 

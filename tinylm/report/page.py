@@ -26,6 +26,7 @@ from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import colours, save
 from tinylm.report.history import history
 from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.sample import Sample
 from tinylm.report.verdicts import Verdicts
 
 __all__ = ["Report", "archive", "write_report"]
@@ -129,26 +130,33 @@ def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.Data
         "equal": f"{wording.equal_in_words(claim.equal)}, within {claim.tolerance:.1%}",
         "metric": f"{wording.unit(claim.metric)}, {claim.direction} is better",
         "smallest effect worth having": f"{claim.delta:g}",
-        "alpha": f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), Holm",
+        "alpha": f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), Holm"
+        + (f"; {claim.alpha:g} for each of {len(claim.estimates)} estimate(s)" if claim.estimates else ""),
         "seeds": ", ".join(map(str, claim.seeds)),
         "tuned": "nothing" if claim.tune is None else _tuned(claim),
         "cost, as declared": claim.cost or "not stated",
     }
+    if claim.sample is not None:
+        declared["sampled"] = _sampled(claim.sample)
     expected = [
         f"{claim.label(arm)} against {claim.label(against)}: "
         f"{claim.arms[arm].expect or 'no expectation'}{_said(claim.arms[arm].claim)}"
         for arm, against in claim.comparisons.items()
     ]
+    expected += [
+        f"{item.name.replace('_', ' ')}: {wording.region(item)}{_said(item.claim)}" for item in verdicts.estimates
+    ]
     return {
         "name": manifest.name,
         "command": manifest.command,
         "answer": wording.answer(verdicts),
-        "sentences": [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons],
-        "several": len(verdicts.comparisons) > 1,
+        "sentences": _sentences(verdicts),
         "claim": declared,
         "expected": expected,
         "detectable": verdicts.minimum_detectable_effect,
         "unit": wording.unit(verdicts.metric),
+        "estimate_table": tables.estimate_table(verdicts),
+        "source_table": tables.source_table(verdicts),
         "verdict_table": tables.verdict_table(verdicts),
         "detail_table": tables.detail_table(verdicts),
         "divergence_table": tables.divergence_table(verdicts),
@@ -158,6 +166,18 @@ def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.Data
         "runs": len(ended),
         "hours": f"{hours:.2f}",
     }
+
+
+def _sentences(verdicts: Verdicts) -> list[tuple[str, str]]:
+    """Verdict and sentence of every result, where the answer is not all of them."""
+    told: list[tuple[str, str]] = [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons]
+    told += [(item.verdict, wording.estimate_sentence(item)) for item in verdicts.estimates]
+    return told if len(told) > 1 else []
+
+
+def _sampled(sample: Sample) -> str:
+    ranges = "; ".join(f"{key} from {span.low:g} to {span.high:g} ({span.kind})" for key, span in sample.ranges.items())
+    return f"{sample.number} arms, draws of seed {sample.seed}: {ranges}"
 
 
 def _tuned(claim: Claim) -> str:

@@ -96,6 +96,8 @@ def seeds_needed_for_equivalence(
 def describe_power(claim: Claim, roots: Sequence[str | Path]) -> list[str]:
     """What a claim's planned seeds can show, in lines for a plan; the spread comes from past runs under ``roots``."""
     n, family = len(claim.seeds), len(claim.comparisons)
+    if not family:
+        return [f"{len(claim.estimates)} estimate(s), and no comparison whose power could be told"]
     many = f"{n} seeds, {family} comparison{'s' if family > 1 else ''}"
     if n < 2:
         return [f"power: one seed has no spread, so {many} can show nothing; declare more seeds"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tinylm.report.claim import Claim
 from tinylm.report.verdicts import Comparison, Verdicts
-from tinylm.report.wording import amount, difference, equal_in_words, signed, unit
+from tinylm.report.wording import amount, difference, equal_in_words, interval, region, signed, unit, value
 
 _SPENT = {
     "accounting.parameters.total": "parameters",
@@ -28,11 +28,13 @@ def terminal_table(verdicts: Verdicts) -> str:
     """The verdicts for the end of a sweep in a terminal, as wide as the terminal is."""
     width = shutil.get_terminal_size((100, 24)).columns
     lines = [f"{verdicts.sweep}: {unit(verdicts.metric)}, {verdicts.direction} is better", ""]
-    lines.append(text(verdict_table(verdicts)))
+    blocks = [verdict_table(verdicts), estimate_table(verdicts)]
+    lines.append("\n\n".join(text(block) for block in blocks if not block.empty))
     notes = [f"{_pair(item)}: {item.reason}" for item in verdicts.comparisons if _wants_reason(item)]
     notes += [
         f"{row['comparison']}: {row['diverged']} diverged" for row in divergence_table(verdicts).to_dict("records")
     ]
+    notes += [f"{item.name}: {item.reason}" for item in verdicts.estimates if item.ci_low is None]
     notes += [f"warning: {warning}" for warning in verdicts.warnings]
     if notes:
         lines.append("")
@@ -57,6 +59,40 @@ def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
                 "equal": equal_in_words(item.equal),
             }
             for item in verdicts.comparisons
+        ]
+    )
+
+
+def estimate_table(verdicts: Verdicts) -> pd.DataFrame:
+    """A row an estimate."""
+    return pd.DataFrame(
+        [
+            {
+                "quantity": item.name.replace("_", " "),
+                "value": value(item),
+                "interval": interval(item),
+                "level": "–" if item.interval_level is None else f"{item.interval_level:.1%}",
+                "expected": region(item),
+                "verdict": item.verdict + (" (extended)" if item.extended else ""),
+                "n": f"{item.n} {item.unit}".strip(),
+            }
+            for item in verdicts.estimates
+        ]
+    )
+
+
+def source_table(verdicts: Verdicts) -> pd.DataFrame:
+    """A row an estimate: what the source says of it, beside what was found and how."""
+    return pd.DataFrame(
+        [
+            {
+                "quantity": item.name.replace("_", " "),
+                "found": value(item),
+                "claim": item.claim or "–",
+                "source": item.source or "–",
+                "reason": item.reason,
+            }
+            for item in verdicts.estimates
         ]
     )
 

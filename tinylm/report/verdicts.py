@@ -95,14 +95,33 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A quantity with its interval; confirmed only if the whole interval lies in the region declared beforehand."""
+    """A quantity with its interval; confirmed only if the whole interval lies in the region declared beforehand.
+
+    Fields:
+        name, kind: as declared.
+        value: None where the runs give none; without ``ci_low`` and ``ci_high`` it is for telling only.
+        region: where it was expected; None: open to that side.
+        verdict, reason: contradicted where the whole interval lies outside, else undecided; and why.
+        claim, source: the expectation in words, and where it comes from.
+        n, unit: how many of what it rests on.
+        interval_level: such as 0.95; each estimate has its own, nothing is shared over them.
+        extended: seeds were added after the declared ones; only the added ones count.
+    """
 
     name: str
-    value: float
-    ci_low: float
-    ci_high: float
-    region: tuple[float, float]
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    region: tuple[float | None, float | None]
     verdict: Outcome
+    reason: str = ""
+    kind: str = ""
+    claim: str | None = None
+    source: str | None = None
+    n: int = 0
+    unit: str = ""
+    interval_level: float | None = None
+    extended: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from tinylm.report.verdicts import Comparison, Verdicts
+from tinylm.report.verdicts import Comparison, Estimate, Verdicts
 
 _METRICS = {"bits_per_byte": "bits per byte", "tune_bits_per_byte": "bits per byte (tune)", "test_loss": "nats a token"}
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
@@ -24,7 +24,10 @@ def equal_in_words(equal: str) -> str:
 
 def decimals(comparison: Comparison) -> int:
     """Digits after the point that show two significant digits of the interval's half width."""
-    scale = half_width(comparison) or abs(comparison.delta or 0)
+    return _digits(half_width(comparison) or abs(comparison.delta or 0))
+
+
+def _digits(scale: float) -> int:
     return 4 if scale <= 0 else min(8, max(1, 1 - math.floor(math.log10(scale))))
 
 
@@ -70,16 +73,56 @@ def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
             return f"{a} against {b} is refused: {comparison.reason}"
 
 
+def interval(estimate: Estimate) -> str:
+    """An estimate's interval, such as ``+0.21 to +0.74``; a dash where there is none."""
+    if estimate.ci_low is None or estimate.ci_high is None:
+        return "–"
+    digits = _digits((estimate.ci_high - estimate.ci_low) / 2)
+    return f"{signed(estimate.ci_low, digits)} to {signed(estimate.ci_high, digits)}"
+
+
+def value(estimate: Estimate) -> str:
+    """An estimate's value to the digits that its interval supports; a dash where there is none."""
+    if estimate.value is None:
+        return "–"
+    low, high = estimate.ci_low, estimate.ci_high
+    return signed(estimate.value, _digits(abs(estimate.value) if low is None or high is None else (high - low) / 2))
+
+
+def region(estimate: Estimate) -> str:
+    """Where an estimate was expected, in words."""
+    low, high = estimate.region
+    if low is None:
+        return f"at most {high:g}"
+    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+
+
+def estimate_sentence(estimate: Estimate) -> str:
+    """One estimate in one sentence, without its full stop."""
+    name = estimate.name.replace("_", " ")
+    if estimate.ci_low is None:
+        return f"{name} is not estimated: {estimate.reason}"
+    level = f"{estimate.interval_level:.0%} interval {interval(estimate)}"
+    over = f"n = {estimate.n} {estimate.unit}"
+    return f"{name} is {value(estimate)} ({level}, {over}; expected {region(estimate)}): {estimate.verdict}"
+
+
 def answer(verdicts: Verdicts) -> str:
     """What the sweep showed, in one sentence."""
-    told = verdicts.comparisons
-    if len(told) <= _IN_FULL:
-        return "; ".join(sentence(item, verdicts) for item in told) + "."
+    told, estimates = verdicts.comparisons, verdicts.estimates
+    if len(told) + len(estimates) <= _IN_FULL:
+        said = [sentence(item, verdicts) for item in told] + [estimate_sentence(item) for item in estimates]
+        return "; ".join(said) + "."
+    held = Counter(item.verdict for item in estimates)
+    counted = f"of {len(estimates)} estimates " + ", ".join(f"{n} {name}" for name, n in held.items())
+    if not told:
+        return counted[0].upper() + counted[1:] + "."
     kinds = Counter(item.verdict for item in told)
     outcomes = Counter(item.outcome for item in told if item.outcome)
     parts = [f"{count} {kind}" for kind, count in kinds.items()]
     expected = f"; of {sum(outcomes.values())} expectations " + ", ".join(f"{n} {name}" for name, n in outcomes.items())
-    return f"Of {len(told)} comparisons {', '.join(parts)}{expected if outcomes else ''}."
+    others = f"; {counted}" if estimates else ""
+    return f"Of {len(told)} comparison{'s' * (len(told) > 1)} {', '.join(parts)}{expected if outcomes else ''}{others}."
 
 
 def amount(value: float | None) -> str:

@@ -60,10 +60,11 @@ def style() -> Iterator[None]:
         yield
 
 
-def colours(arms: Sequence[str], baseline: str) -> dict[str, str]:
-    """Arm -> colour: the baseline in ink, the others from the palette (repeated when it ends)."""
+def colours(arms: Sequence[str], baseline: str | None) -> dict[str, str]:
+    """Arm -> colour: the baseline, if there is one, in ink, the others from the palette (repeated when it ends)."""
     others = [arm for arm in arms if arm != baseline]
-    return {baseline: INK} | {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
+    found = {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
+    return found if baseline is None else {baseline: INK} | found
 
 
 def spread(positions: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:

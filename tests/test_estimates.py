@@ -1,0 +1,381 @@
+"""Estimates: intervals cover as they say, planted values are found, what cannot be estimated is refused in words."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from synthetic_sweep import CLAIM, Sweep
+
+from tinylm.errors import UserError
+from tinylm.report.claim import Claim
+from tinylm.report.estimand import Interval, Unestimable, kinds
+from tinylm.report.estimation import within
+from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.page import write_report
+from tinylm.report.rank_correlation import rank_correlation
+from tinylm.report.verdicts import Estimate
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "spearman": {"x": "shape.depth", "region": [0.0, 1.0]},
+    "spearman_gap": {"x": "shape.depth", "y": "shape.ratio", "region": [0.0, None]},
+    "power_law_optimum": {"x": "batch.size", "tuned": "optim.lr", "region": [0.35, 0.65]},
+    "mean": {"metric": "forgetting", "arm": "d4", "region": [0.0, None]},
+}
+
+
+def claim(kind: str, **changes: Any) -> Claim:
+    block = {**copy.deepcopy(CLAIM), "baseline": None, "arms": {"d4": {}}, **changes.pop("claim", {})}
+    block["estimates"] = {"it": {"kind": kind, **EXAMPLES[kind], **changes}}
+    return Claim.parse(block)
+
+
+def interval(kind: str, runs: pd.DataFrame, **changes: Any) -> Interval:
+    declared = claim(kind, **changes)
+    return declared.estimates["it"].interval(runs, declared)
+
+
+def test_every_kind_has_an_example_that_a_manifest_keeps(tmp_path: Path) -> None:
+    assert sorted(EXAMPLES) == kinds()
+    estimates = {f"a {kind}": {"kind": kind, **example} for kind, example in EXAMPLES.items()}
+    sweep = Sweep(tmp_path / "runs", baseline=None, arms={"d4": {}}, estimates=estimates)
+    sweep.run("d4", 0, 1.9)
+    Manifest("m", "", Claim.parse(sweep.claim), []).write(tmp_path)
+    kept = read_manifest("m", tmp_path).claim
+    assert kept == Claim.parse(sweep.claim)
+    assert kept is not None
+    assert [item.kind for item in kept.estimates.values()] == list(EXAMPLES)
+    again = json.loads(json.dumps(sweep.verdicts().as_json()))["estimates"]
+    assert [item["verdict"] for item in again] == ["undecided"] * 4
+    assert [item["region"] for item in again] == [example["region"] for example in EXAMPLES.values()]
+
+
+def shapes(n: int, rho: float, other: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Arms whose depth and ratio go with quality at population rank correlations ``rho`` and ``other``."""
+    r, s = (2 * math.sin(math.pi * value / 6) for value in (rho, other))  # Pearson's, of normal numbers
+    depth, ratio, rest = rng.normal(size=(3, n))
+    quality = r * depth + s * ratio + math.sqrt(1 - r * r - s * s) * rest
+    columns = {"arm": [f"s{i}" for i in range(n)], "shape.depth": depth, "shape.ratio": ratio}
+    return pd.DataFrame({**columns, "bits_per_byte": 2 - 0.01 * quality})
+
+
+@pytest.mark.parametrize(("n", "rho", "other", "rounds"), [(10, 0.5, 0.1, 120), (32, 0.528, 0.2, 40)])
+def test_intervals_of_rank_correlations_cover_as_they_say(n: int, rho: float, other: float, rounds: int) -> None:
+    rng = np.random.default_rng(3)
+    hits = {"spearman": 0, "spearman_gap": 0}
+    truth = {"spearman": rho, "spearman_gap": abs(rho) - abs(other)}
+    values = []
+    for _ in range(rounds):
+        runs = shapes(n, rho, other, rng)
+        for kind in hits:
+            found = interval(kind, runs)
+            hits[kind] += found.low <= truth[kind] <= found.high
+            if kind == "spearman":
+                values.append(found.value)
+    low, high = stats.binom.interval(0.9999, rounds, 0.95) / np.array(rounds)
+    for kind, count in hits.items():
+        assert low - 0.01 <= count / rounds <= min(1.0, high + 0.01), kind
+    assert np.mean(values) == pytest.approx(rho, abs=0.06)
+
+
+def test_rho_is_spearmans_with_ties_and_better_is_positive() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(2, 9, 20).astype(float), rng.normal(size=20)
+    assert float(rank_correlation(x, y)) == pytest.approx(float(stats.spearmanr(x, y).statistic))
+    runs = pd.DataFrame({"arm": [f"s{i}" for i in range(20)], "shape.depth": x, "bits_per_byte": y})
+    down = interval("spearman", runs).value
+    assert down == pytest.approx(-float(stats.spearmanr(x, y).statistic))  # fewer bits are better
+    assert interval("spearman", runs, claim={"direction": "higher"}).value == pytest.approx(-down)
+
+
+def test_seeds_of_a_shape_are_one_point() -> None:
+    runs = shapes(12, 0.5, 0.0, np.random.default_rng(1))
+    twice = pd.concat([runs.assign(bits_per_byte=runs["bits_per_byte"] + shift) for shift in (-0.1, 0.1)])
+    assert interval("spearman", twice) == interval("spearman", runs)
+
+
+def valley(rng: np.random.Generator, exponent: float = 0.5, noise: float = 0.001, seeds: int = 3) -> pd.DataFrame:
+    """Batches x rates x seeds, each valley a quadratic in log lr about 0.002 (batch / 8)^exponent."""
+    rates = 0.002 * 2.0 ** np.arange(-4, 5)
+    rows = [
+        (f"b{batch}", batch, rate, seed, 2 + 0.02 * math.log(rate / (0.002 * (batch / 8) ** exponent)) ** 2)
+        for batch in (2, 4, 8, 16)
+        for rate in rates
+        for seed in range(seeds)
+    ]
+    runs = pd.DataFrame(rows, columns=["arm", "batch.size", "optim.lr", "seed", "bits_per_byte"])
+    runs["bits_per_byte"] += rng.normal(0, noise, len(runs))
+    return runs
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_exponents_interval_covers_as_it_says(seeds: int) -> None:
+    rng = np.random.default_rng(2)
+    rounds = 120
+    found = [interval("power_law_optimum", valley(rng, seeds=seeds)) for _ in range(rounds)]
+    hits = sum(item.low <= 0.5 <= item.high for item in found)
+    low, high = stats.binom.interval(0.9999, rounds, 0.95) / np.array(rounds)
+    assert low <= hits / rounds <= high
+    assert np.mean([item.value for item in found]) == pytest.approx(0.5, abs=0.03)
+    exact = interval("power_law_optimum", valley(rng, exponent=0.3, noise=0.0))
+    assert exact.value == pytest.approx(0.3)
+    assert exact.high - exact.low < 1e-6
+
+
+def test_a_law_that_is_none_widens_the_exponents_interval() -> None:
+    straight = valley(np.random.default_rng(0))
+    bent = straight.copy()
+    bent.loc[bent["batch.size"] == 16, "optim.lr"] *= 2  # the same in every seed: noise it is not
+    widths = [item.high - item.low for item in (interval("power_law_optimum", runs) for runs in (straight, bent))]
+    assert widths[1] > 2 * widths[0]
+
+
+def test_the_mean_has_students_interval() -> None:
+    values = [0.02, 0.05, 0.03, 0.04]
+    found = interval("mean", pd.DataFrame({"forgetting": values}))
+    low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+
+
+def one_rate_short(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["optim.lr"] < 0.0025]
+
+
+def ragged(runs: pd.DataFrame) -> pd.DataFrame:
+    """Every second rate far worse than both beside it."""
+    rank = runs["optim.lr"].rank(method="dense").to_numpy(int)
+    return runs.assign(bits_per_byte=2 + 0.01 * abs(rank - 5) + (rank % 2 == 0))
+
+
+REFUSED: dict[str, tuple[str, Any, dict[str, Any], str]] = {
+    "few arms": ("spearman", lambda: shapes(7, 0.5, 0, np.random.default_rng(0)), {}, "7 arms are too few"),
+    "no column": ("spearman", lambda: shapes(9, 0, 0, np.random.default_rng(0)), {"x": "shape.dept"}, "did you mean"),
+    "no spread": (
+        "spearman_gap",
+        lambda: shapes(9, 0, 0, np.random.default_rng(0)).assign(**{"shape.ratio": 2.0}),
+        {},
+        "shape.ratio does not differ",
+    ),
+    "words": (
+        "spearman",
+        lambda: shapes(9, 0, 0, np.random.default_rng(0)).assign(**{"shape.depth": "deep"}),
+        {},
+        "shape.depth is no number",
+    ),
+    "edge": (
+        "power_law_optimum",
+        lambda: one_rate_short(valley(np.random.default_rng(0), exponent=0.6, noise=0.0)),
+        {},
+        "batch.size 8, seed 0: the best optim.lr (0.002) is at the edge of its grid",
+    ),
+    "two batches": (
+        "power_law_optimum",
+        lambda: valley(np.random.default_rng(0)).query("`batch.size` < 8"),
+        {},
+        "2 values of batch.size are too few",
+    ),
+    "ragged": (
+        "power_law_optimum",
+        lambda: ragged(valley(np.random.default_rng(0))),
+        {},
+        "too flat or too ragged",
+    ),
+    "one seed": ("mean", lambda: pd.DataFrame({"forgetting": [0.1]}), {}, "1 seed(s) have no spread"),
+    "no replicates": ("mean", lambda: pd.DataFrame({"forgetting": [0.1, 0.1]}), {}, "no run changed with its seed"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_estimated_is_refused_in_words(case: str) -> None:
+    kind, runs, changes, message = REFUSED[case]
+    with pytest.raises(Unestimable) as caught:
+        interval(kind, runs(), **changes)
+    assert message in str(caught.value)
+
+
+def test_a_rate_that_diverged_is_no_edge_and_no_neighbour() -> None:
+    runs = valley(np.random.default_rng(0))
+    far = runs.assign(bits_per_byte=runs["bits_per_byte"].where(runs["optim.lr"] < 0.02))
+    assert interval("power_law_optimum", far).value == pytest.approx(0.5, abs=0.05)
+    near = runs.assign(bits_per_byte=runs["bits_per_byte"].where(runs["optim.lr"] < 0.0025))
+    with pytest.raises(Unestimable, match="diverged; take a finer grid"):
+        interval("power_law_optimum", near)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "region", "verdict"),
+    [
+        (0.4, 0.6, (0.35, 0.65), "confirmed"),
+        (0.3, 0.6, (0.35, 0.65), "undecided"),
+        (0.7, 0.9, (0.35, 0.65), "contradicted"),
+        (0.0, 9e9, (0.0, None), "confirmed"),
+        (-1e-9, 9e9, (0.0, None), "undecided"),
+        (-2.0, -1.0, (None, 0.0), "confirmed"),
+        (-2.0, -1.0, (0.0, None), "contradicted"),
+    ],
+)
+def test_the_table_of_verdicts(
+    low: float, high: float, region: tuple[float | None, float | None], verdict: str
+) -> None:
+    assert within(low, high, region) == verdict
+
+
+def sampled(root: Path, number: int = 12, **options: Any) -> Sweep:
+    """A sweep of drawn shapes in which depth helps."""
+    ranges = {
+        "shape.depth": {"low": 2, "high": 14, "kind": "int"},
+        "shape.ratio": {"low": 1.0, "high": 6.0, "kind": "log"},
+    }
+    block = {
+        "baseline": None,
+        "arms": {},
+        "factor": ["shape.depth", "shape.ratio"],
+        "seeds": [0],
+        "sample": {"number": number, "ranges": ranges},
+        "estimates": {
+            "depth": {"kind": "spearman", "source": "Someone: 0.528", **EXAMPLES["spearman"]},
+            "gap": {"kind": "spearman_gap", **EXAMPLES["spearman_gap"]},
+        },
+    }
+    sweep = Sweep(root, "random_shapes", **{**block, **options})
+    rng = np.random.default_rng(0)
+    for arm, declared in Claim.parse(sweep.claim).arms.items():
+        settings = {key: float(text) for key, text in (item.split("=") for item in declared.overrides)}
+        sweep.run(arm, 0, 2 - 0.01 * settings["shape.depth"] + rng.normal(0, 0.003), config=settings)
+    return sweep
+
+
+def by_name(sweep: Sweep) -> dict[str, Estimate]:
+    return {item.name: item for item in sweep.verdicts().estimates}
+
+
+def test_drawn_arms_without_a_baseline_go_the_whole_way(tmp_path: Path) -> None:
+    sweep = sampled(tmp_path / "runs")
+    found = by_name(sweep)
+    assert found["depth"].value is not None
+    assert found["depth"].value > 0.9
+    assert [found[name].verdict for name in ("depth", "gap")] == ["confirmed", "confirmed"]
+    assert found["depth"].n == 12
+    report = write_report(sweep.name, [sweep.root], tmp_path / "out")
+    assert report.verdicts.comparisons == []
+    for file in ("report.md", "report.html"):
+        text = (tmp_path / "out" / file).read_text(encoding="utf-8")
+        for words in ("depth is +0.9", "confirmed", "Someone: 0.528", "12 arms", "at least 0"):
+            assert words in text, (file, words)
+
+
+def test_an_estimate_says_why_it_is_undecided(tmp_path: Path) -> None:
+    missing = sampled(tmp_path / "missing")
+    missing.jobs.append({**missing.jobs[0], "key": "nowhere", "arm": "s03"})
+    found = by_name(missing)["depth"]
+    assert (found.verdict, found.ci_low) == ("undecided", None)
+    assert found.value is not None
+    assert "12 of 13 runs have a number; s03 seed 0 not run" in found.reason
+    diverged = sampled(tmp_path / "diverged")
+    diverged.run("s03", 0, None, status="diverged", config={"shape.depth": 9, "shape.ratio": 2.0})
+    assert "diverged" in by_name(diverged)["depth"].reason
+    unequal = sampled(tmp_path / "unequal")
+    unequal.run("s12", 0, 1.9, config={"shape.depth": 3}, accounting={"parameters.total": 2_000_000})
+    assert "not at equal parameters" in by_name(unequal)["depth"].reason
+    drifted = sampled(tmp_path / "drifted")
+    drifted.run("s12", 0, 1.9, config={"shape.depth": 3, "shape.ratio": 2.0, "optim.lr": 0.1})
+    assert "differ in more than the factor: optim.lr" in by_name(drifted)["depth"].reason
+    mixed = sampled(tmp_path / "mixed")
+    mixed.run("s12", 0, 1.9, config={"shape.depth": 3, "shape.ratio": 2.0}, provenance={"threads": 2})
+    assert "threads mixed" in by_name(mixed)["depth"].reason
+
+
+def test_added_seeds_alone_count(tmp_path: Path) -> None:
+    sweep = sampled(tmp_path / "runs")
+    for index, arm in enumerate(Claim.parse(sweep.claim).arms):
+        sweep.run(arm, 7, 1.9 + 0.01 * index, config={"shape.depth": 2 + index, "shape.ratio": 2.0})
+    found = by_name(sweep)["depth"]
+    assert found.extended
+    assert found.value == pytest.approx(-1.0)
+
+
+def test_an_exponent_is_read_from_what_was_tuned(tmp_path: Path) -> None:
+    rates = [0.0005, 0.001, 0.002, 0.004, 0.008]
+    arms = {"b2": {}, "b4": {}, "b8": {}}
+    exponent = {"kind": "power_law_optimum", **EXAMPLES["power_law_optimum"]}
+    tune = {"params": {"optim.lr": rates}, "seeds": [100]}
+    sweep = Sweep(tmp_path, arms=arms, baseline="b2", factor=["batch"], tune=tune, estimates={"exponent": exponent})
+    for index, (arm, size) in enumerate((("b2", 2), ("b4", 4), ("b8", 8))):
+        best = 0.001 * 2 ** (0.5 * index)
+        scores = {rate: 2 + 0.02 * math.log(rate / best) ** 2 + 1e-5 * (index % 2) for rate in rates}
+        sweep.tune(arm, scores, config={"batch.size": size})
+    (found,) = sweep.verdicts().estimates
+    assert found.value == pytest.approx(0.5, abs=1e-3)
+    assert (found.verdict, found.n, found.unit) == ("confirmed", 3, "optima")
+
+
+def test_draws_are_fixed_distinct_and_kept_when_more_are_wanted() -> None:
+    ranges = {
+        "shape.depth": {"low": 2, "high": 4, "kind": "int"},
+        "shape.ratio": {"low": 1.0, "high": 6.0, "kind": "log"},
+    }
+    block = {**copy.deepcopy(CLAIM), "factor": ["shape"], "sample": {"number": 40, "ranges": ranges}}
+    few = {**block, "sample": {"number": 9, "ranges": ranges}}
+    forty, nine = Claim.parse(block), Claim.parse(few)
+    assert list(forty.arms)[:4] == ["d4", "d8", "s00", "s01"]
+    assert forty.arms["s00"].overrides == ["shape.depth=4", "shape.ratio=3.379"]  # a manifest's arms depend on it
+    assert forty.arms["s05"] == nine.arms["s05"]
+    drawn = [tuple(arm.overrides) for name, arm in forty.arms.items() if name.startswith("s")]
+    assert len(set(drawn)) == 40
+    assert {word.split("=")[1] for words in drawn for word in words if "depth" in word} == {"2", "3", "4"}
+    ratios = np.array([float(words[1].split("=")[1]) for words in drawn])
+    assert 1.0 <= ratios.min() < 1.5
+    assert 4.0 < ratios.max() <= 6.0
+    other = Claim.parse({**block, "sample": {"number": 40, "ranges": ranges, "seed": 1}})
+    assert other.arms["s00"] != forty.arms["s00"]
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown kind": ({"estimates": {"e": {"kind": "spearmen"}}}, "did you mean 'spearman'"),
+    "no kind": ({"estimates": {"e": {"x": "a"}}}, "claim.estimates.e: the key 'kind' is missing"),
+    "key of another kind": (
+        {"estimates": {"e": {"kind": "mean", "x": "a", "region": [0, 1]}}},
+        "claim.estimates.e: unknown key 'x'",
+    ),
+    "no x": ({"estimates": {"e": {"kind": "spearman", "region": [0, 1]}}}, "the key 'x' is missing"),
+    "open region": ({"estimates": {"e": {"kind": "spearman", "x": "a", "region": [None, None]}}}, "at most one"),
+    "region upside down": ({"estimates": {"e": {"kind": "spearman", "x": "a", "region": [1, 0]}}}, "1 is not below 0"),
+    "unknown arm": (
+        {"estimates": {"e": {"kind": "mean", "metric": "m", "arm": "d5", "region": [0, None]}}},
+        "claim.estimates.e: no arm is called 'd5'",
+    ),
+    "nothing to decide": ({"baseline": None}, "declare `estimates`"),
+    "expectation of nothing": (
+        {"baseline": None, "estimates": {"e": {"kind": "spearman", "x": "a", "region": [0, 1]}}},
+        "claim.arms.d8.expect: the arm is compared with nothing",
+    ),
+    "drawn key beside the factor": (
+        {"sample": {"number": 2, "ranges": {"optim.lr": {"low": 1, "high": 2, "kind": "linear"}}}},
+        "claim.sample.ranges.optim.lr: differs between the arms",
+    ),
+    "too few values": (
+        {"sample": {"number": 4, "ranges": {"shape.depth": {"low": 1, "high": 3, "kind": "int"}}}},
+        "hold 3 different arms, not 4",
+    ),
+    "range upside down": (
+        {"sample": {"number": 2, "ranges": {"shape.depth": {"low": 3, "high": 1, "kind": "int"}}}},
+        "low 3 is above high 1",
+    ),
+    "gain without a unit": ({"arms": {"d4": {}, "d8": {"reported": 1.7}}}, "claim.reported_unit: say in what unit"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_declaration_is_one_line_that_names_the_culprit(case: str) -> None:
+    change, message = BAD[case]
+    with pytest.raises(UserError) as caught:
+        Claim.parse({**copy.deepcopy(CLAIM), **change})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

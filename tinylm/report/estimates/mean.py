@@ -1,0 +1,48 @@
+"""The mean of a metric over an arm's seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from tinylm.report.estimand import Estimand, Interval, Unestimable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tinylm.report.claim import Claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Estimand):
+    """Mean over seeds with Student's t interval.
+
+    Fields:
+        metric: any number of a run: a column of `collect`.
+        arm: whose runs.
+    """
+
+    metric: str
+    arm: str
+
+    def arms_named(self) -> list[str]:
+        return [self.arm]
+
+    def metric_read(self, claim: Claim) -> str:
+        return self.metric
+
+    def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
+        values = runs[self.metric].to_numpy(float)
+        n = len(values)
+        if n < 2:
+            raise Unestimable(f"{n} seed(s) have no spread; declare more")
+        error = float(values.std(ddof=1)) / math.sqrt(n)
+        if error <= 1e-12 * float(np.abs(values).max()):
+            raise Unestimable("no run changed with its seed, so the seeds are one run and not several")
+        half = float(stats.t.isf(claim.alpha / 2, n - 1)) * error
+        mean = float(values.mean())
+        return Interval(mean, mean - half, mean + half, n, "seeds", "Student's t over seeds")

@@ -1,0 +1,42 @@
+"""Which of two properties of the arms goes more strongly with their quality, whatever the sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinylm.report.estimand import Estimand, Interval
+from tinylm.report.rank_correlation import arm_means, bootstrapped, rank_correlation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tinylm.report.claim import Claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpearmanGap(Estimand):
+    """|rho(x, quality)| - |rho(y, quality)| over the arms, both of the same redrawn arms.
+
+    Fields:
+        x, y: the properties: numbers of every run, any columns of `collect`.
+        arms: over which arms; None: all.
+    """
+
+    x: str
+    y: str
+    arms: list[str] | None = None
+
+    def arms_named(self) -> list[str] | None:
+        return self.arms
+
+    def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
+        table = arm_means(runs, [self.x, self.y], claim)
+
+        def gap(t: np.ndarray) -> np.ndarray:
+            quality = t[..., 2, :]
+            return np.abs(rank_correlation(t[..., 0, :], quality)) - np.abs(rank_correlation(t[..., 1, :], quality))
+
+        return bootstrapped(table, gap, claim.alpha)
