@@ -40,7 +40,7 @@ def small_splits() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[str, Tokenizer]:
-    return {"bpe": BPE(300).train(iter(TEXTS)), "bytes": Bytes().train(iter(()))}
+    return {"bpe": BPE(300).train(lambda: TEXTS), "bytes": Bytes().train(list)}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from tinylm.data.split import SPLITS
 from tinylm.data.store import MARK, TokenStore
 from tinylm.data.tokenizer.bpe import BPE
 from tinylm.data.tokenizer.bytes import Bytes
-from tinylm.data.tokens import BOS, EOS, LETTERS, Tokenizer, Trainer
+from tinylm.data.tokens import BOS, EOS, LETTERS, Texts, Tokenizer, Trainer
 from tinylm.errors import UserError
 
 IDENTITY = {"data": {"content": "0"}, "tokenizer": {"vocab": 400}}
@@ -61,9 +60,9 @@ def test_the_tokenizer_sees_the_train_split_alone(tmp_path: Path) -> None:
     seen: list[str] = []
 
     class Seeing(Trainer):
-        def train(self, texts: Iterator[str]) -> Tokenizer:
-            seen.extend(texts)
-            return Bytes().train(iter(()))
+        def train(self, texts: Texts) -> Tokenizer:
+            seen.extend(texts())
+            return Bytes().train(list)
 
     corpus = Listed(["a " * 900, "b " * 900])
     prepare(corpus, Seeing(), IDENTITY, tmp_path, quiet)
@@ -71,7 +70,7 @@ def test_the_tokenizer_sees_the_train_split_alone(tmp_path: Path) -> None:
 
 
 def test_equal_documents_make_equal_stores(tmp_path: Path) -> None:
-    tokenizer = Bytes().train(iter(()))
+    tokenizer = Bytes().train(list)
     first, second, other = (
         packed(texts, tokenizer, tmp_path / name)
         for name, texts in {"1": ["x" * 1024], "2": ["x" * 1024], "3": ["x" * 1023 + "y"]}.items()
@@ -87,7 +86,7 @@ def test_wide_ids_where_the_vocabulary_needs_them(tmp_path: Path) -> None:
     backend.add_special_tokens([BOS, EOS])
     wide = Tokenizer(backend)
     assert packed(["é" * 1024], wide, tmp_path / "wide").split("train").ids.dtype == np.uint32
-    assert packed(["é" * 1024], Bytes().train(iter(())), tmp_path / "thin").split("train").ids.dtype == np.uint16
+    assert packed(["é" * 1024], Bytes().train(list), tmp_path / "thin").split("train").ids.dtype == np.uint16
 
 
 def test_a_store_is_made_once(tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_a_store_is_made_once(tmp_path: Path) -> None:
     begun = threading.Event()
 
     class Slow(Trainer):
-        def train(self, texts: Iterator[str]) -> Tokenizer:
+        def train(self, texts: Texts) -> Tokenizer:
             made.append(threading.get_ident())
             begun.set()
             time.sleep(0.3)
@@ -181,7 +180,7 @@ def test_an_empty_corpus_is_said(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_store_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no token store"):
         TokenStore.open(tmp_path)
-    store = packed(["x" * 2000], Bytes().train(iter(())), tmp_path / "store")
+    store = packed(["x" * 2000], Bytes().train(list), tmp_path / "store")
     about = store.folder / "store.json"
     about.write_text(about.read_text().replace('"format": ', '"format": 9'))
     with pytest.raises(UserError, match="a store of format 9"):
@@ -203,7 +202,7 @@ class Long(Listed):
         for row in range(int(sys.argv[2])):
             yield Document(f"{row} " + "words of a line " * 250, str(row), stretch=train)
 
-pack(Long([]), Bytes().train(iter(())), Path(sys.argv[1]), quiet)
+pack(Long([]), Bytes().train(list), Path(sys.argv[1]), quiet)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 

@@ -25,7 +25,7 @@ TEXTS = [inspect.getsource(module) for module in (tokens, document, inspect)] + 
 
 @cache
 def tokenizer(kind: str) -> Tokenizer:
-    return {"bpe": BPE(512), "bytes": Bytes()}[kind].train(iter(TEXTS))
+    return {"bpe": BPE(512), "bytes": Bytes()}[kind].train(lambda: TEXTS)
 
 
 # Byte fallback, blanks at either end, U+FFFD, characters of 2 to 4 bytes, the special tokens' own names.
@@ -86,8 +86,8 @@ def test_merges_shorten_what_was_trained_on() -> None:
 def test_training_is_the_same_in_every_process() -> None:
     program = (
         "import inspect; from tinylm.data import document, tokens; from tinylm.data.tokenizer.bpe import BPE;"
-        "print(BPE(512).train(iter([inspect.getsource(m) for m in (tokens, document, inspect)]"
-        " + ['naïve 中文 café 🙂 🙂 中文 naïve café'] * 3)).hash)"
+        "print(BPE(512).train(lambda: [inspect.getsource(m) for m in (tokens, document, inspect)]"
+        " + ['naïve 中文 café 🙂 🙂 中文 naïve café'] * 3).hash)"
     )
     for seed in ("1", "2"):
         environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUTF8": "1"}
@@ -103,7 +103,7 @@ def test_what_cannot_be_is_said() -> None:
     with pytest.raises(
         UserError, match=r"tokenizer\.vocab=4096 cannot be reached: .* give 2\d\d; set tokenizer\.vocab=2"
     ):
-        BPE(4096).train(iter(["a little text, a little text"]))
+        BPE(4096).train(lambda: ["a little text, a little text"])
     for kind in ("bpe", "bytes"):
         with pytest.raises(UserError, match=r"lone surrogate U\+D83D after 'half a '"):
             tokenizer(kind).encode("half a \ud83d face")

@@ -54,7 +54,7 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
 
     def train_texts() -> Iterator[str]:
         nonlocal read
-        told = 0
+        read = told = 0
         for split, document in split_documents(corpus):
             read += len(document.text.encode(errors="surrogatepass"))
             if read - told > 1 << 20:
@@ -64,7 +64,7 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
                 yield document.text
 
     def make_tokenizer(folder: Path) -> None:
-        trainer.train(train_texts()).save(folder / "tokenizer.json")
+        trainer.train(train_texts).save(folder / "tokenizer.json")
 
     def make_store(folder: Path) -> None:
         pack(corpus, tokenizer, folder, progress, read or None)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -125,6 +125,9 @@ def _refuse_surrogates(text: str) -> None:
         raise UserError(f"the lone surrogate U+{code:04X} after {near!r} is no UTF-8; remove it") from error
 
 
+Texts = Callable[[], Iterable[str]]  # the texts from their beginning, at every call
+
+
 class Trainer(ABC):
     """Makes a tokenizer from text; deterministic.
 
@@ -135,5 +138,5 @@ class Trainer(ABC):
     vocab: int
 
     @abstractmethod
-    def train(self, texts: Iterator[str]) -> Tokenizer:
-        """The tokenizer of ``texts``, which are read once."""
+    def train(self, texts: Texts) -> Tokenizer:
+        """The tokenizer of ``texts``, which are read as often as it takes."""

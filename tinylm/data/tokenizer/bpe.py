@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from tinylm.data.tokens import BOS, EOS, LETTERS, Tokenizer, Trainer
+from tinylm.data.tokens import BOS, EOS, LETTERS, Texts, Tokenizer, Trainer
 from tinylm.errors import UserError
 
 SMALLEST = len(LETTERS) + 2
@@ -28,7 +26,7 @@ class BPE(Trainer):
             )
         self.vocab = vocab
 
-    def train(self, texts: Iterator[str]) -> Tokenizer:
+    def train(self, texts: Texts) -> Tokenizer:
         """The tokenizer of ``texts``.
 
         Raises:
@@ -43,7 +41,7 @@ class BPE(Trainer):
             initial_alphabet=LETTERS,
             show_progress=False,
         )
-        backend.train_from_iterator(texts, trainer)
+        backend.train_from_iterator(iter(texts()), trainer)
         backend.add_special_tokens([BOS, EOS])
         reached = backend.get_vocab_size()
         if reached < self.vocab:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from tinylm.data.tokens import BOS, EOS, LETTERS, Tokenizer, Trainer
+from tinylm.data.tokens import BOS, EOS, LETTERS, Texts, Tokenizer, Trainer
 
 
 class Bytes(Trainer):
@@ -15,7 +13,7 @@ class Bytes(Trainer):
 
     vocab = 256 + 2
 
-    def train(self, texts: Iterator[str]) -> Tokenizer:
+    def train(self, texts: Texts) -> Tokenizer:
         vocabulary = {letter: byte for byte, letter in enumerate(LETTERS)}
         backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
