@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
+from tiny_tokenizers import form, saved
 
 from tests.commands import PROJECT, SMALL, text_files, tinylm
 from tinylm.compose.catalogue import sweeps, variants
@@ -21,8 +23,9 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
     from tests.test_keys import job_of
     from tinylm.compose.parts import rehearse
 
-    needs = {"data=hub": ["data.name=nobody/nothing"], "data=files": []}
-    text = text_files(tmp_path) if group != "data" or option == "files" else needs.get(f"{group}={option}", [])
+    text = text_files(tmp_path) if group != "data" or option == "files" else []
+    if (group, option) == ("tokenizer", "file"):
+        text.append(f"tokenizer.path={saved(json.loads(form('letters')), tmp_path)}")
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
     assert rehearse([job_of(*text, f"{group}={option}")]) == []
@@ -36,7 +39,7 @@ def test_every_launcher_composes(option: str, tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("name", sweeps())
 def test_every_sweep_composes_whole_and_its_first_job_runs(name: str, tmp_path: Path) -> None:
-    planned = tinylm("sweep", name, "--plan", *text_files(tmp_path / "text"), "tokenizer.vocab=300", cwd=tmp_path)
+    planned = tinylm("sweep", name, "--plan", *text_files(tmp_path / "text"), cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
     claim = Claim.parse(yaml.safe_load((PROJECT / "sweeps" / f"{name}.yaml").read_text())["claim"])
     arms = len(claim.arms)

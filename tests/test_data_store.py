@@ -15,6 +15,7 @@ from tiny_corpus import Listed, packed, quiet
 from tokenizers import models, pre_tokenizers
 
 from tinylm.data import pack as pack_module
+from tinylm.data.alphabet import LETTERS
 from tinylm.data.corpus.files import Files
 from tinylm.data.corpus.stdlib import Stdlib
 from tinylm.data.pack import split_documents
@@ -23,7 +24,7 @@ from tinylm.data.split import SPLITS
 from tinylm.data.store import MARK, TokenStore
 from tinylm.data.tokenizer.bpe import BPE
 from tinylm.data.tokenizer.bytes import Bytes
-from tinylm.data.tokens import BOS, EOS, LETTERS, Texts, Tokenizer, Trainer
+from tinylm.data.tokens import BOS, EOS, Texts, Tokenizer, Trainer
 from tinylm.errors import UserError
 
 IDENTITY = {"data": {"content": "0"}, "tokenizer": {"vocab": 400}}

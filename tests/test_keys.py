@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,32 @@ def test_moving_text_leaves_the_key_and_editing_a_byte_changes_it(tmp_path: Path
     path.write_bytes(path.read_bytes().replace(b"day 7,", b"day 8,"))
     keys._content.cache_clear()  # what a new process begins with
     assert key_of(*here) != key_of(*there)
+
+
+def test_a_tokenizer_counts_by_its_content(tmp_path: Path) -> None:
+    from tiny_tokenizers import form, saved
+
+    from tinylm.compose.parts import planned_shape, rehearse
+
+    text = text_files(tmp_path)
+    made = json.loads(form("letters"))
+    (tmp_path / "there").mkdir()
+    paths = [saved(made, tmp_path), saved(made, tmp_path / "there")]
+    plain = [key_of(*text, "tokenizer=file", f"tokenizer.path={path}") for path in paths]
+    nested = ["tokenizer=pruned", "tokenizer@tokenizer.of=file", "tokenizer.vocab=300"]
+    pruned = [key_of(*text, *nested, f"tokenizer.of.path={path}") for path in paths]
+    assert len({*plain, *pruned}) == 2
+    saved({**made, "padding": None, "model": {**made["model"], "fuse_unk": True}}, tmp_path / "there")
+    keys._content.cache_clear()  # what a new process begins with
+    assert key_of(*text, *nested, f"tokenizer.of.path={paths[1]}") not in pruned
+
+    covering = [*nested, f"tokenizer.of.path={paths[0]}", "tokenizer.vocab=null", "tokenizer.coverage=0.9"]
+    job = job_of(*text, *covering)
+    assert rehearse([job]) == []
+    assert planned_shape(job).note.endswith("if 600 of at most 600 ids are kept")
+    job = job_of(*text, "tokenizer=pruned", "tokenizer.of.vocab=400", "tokenizer.vocab=300")
+    assert job.identity["tokenizer"]["of"] == job_of(*text, "tokenizer.vocab=400").identity["tokenizer"]
+    assert planned_shape(job).shape.vocab == 300
 
 
 def test_where_and_why_a_run_goes_are_not_in_the_key(tmp_path: Path) -> None:

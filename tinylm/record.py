@@ -9,6 +9,7 @@ A run lives in ``root/<key>/``::
     run.log          what the run's process printed
     run.lock         held by whoever works on the run; never deleted
     weights.safetensors, tokenizer.json, model.json   what `tinylm.load` needs (where weights are kept)
+    tokenizer.origin.json                             what the tokenizer was pruned from, if it was
     checkpoint/      while the run is unfinished
 """
 
@@ -46,7 +47,7 @@ class RunRecord:
         cost: tokens, bytes, flops, seconds (training steps), compile_seconds, evaluate_seconds, wall_seconds,
             tokens_per_second, peak_memory_bytes, energy_joules (None unless measured).
         provenance: corpus, tokenizer and store hashes, package versions, code version, processor, threads, precision,
-            initialisation, start and end time (UTC).
+            initialisation, start and end time (UTC); ``tokenizer_pruning``: what pruning the tokenizer lost and gained.
         sweeps: names of the sweeps it belongs to.
         error: None, or {type, message, step?, traceback?}.
         warnings: what a reader of the numbers has to know.

@@ -104,7 +104,7 @@ def plain(composed: DictConfig) -> dict[str, Any]:
 def identify(config: Mapping[str, Any]) -> dict[str, Any]:
     """What enters the key: ``config`` without the nodes that change no number, paths replaced by content hashes."""
     kept = {name: value for name, value in config.items() if name not in OUTSIDE}
-    kept["data"] = {**kept["data"], **_content(json.dumps(kept["data"], sort_keys=True))}
+    kept |= {name: _addressed(kept[name]) for name in ("data", "tokenizer")}
     return _without_neutral(kept)
 
 
@@ -114,9 +114,17 @@ def digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _addressed(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node with its paths replaced by content hashes, and so those within it."""
+    inner = {name: _addressed(value) if isinstance(value, Mapping) else value for name, value in node.items()}
+    if "_target_" in node and hasattr(schema.target(node["_target_"], ""), "content"):
+        inner |= _content(json.dumps(node, sort_keys=True))
+    return inner
+
+
 @lru_cache(maxsize=64)
 def _content(node: str) -> dict[str, str | None]:
-    """Content hashes of a corpus node. Cached for the process: the jobs of a sweep mostly share one corpus."""
+    """Content hashes of a corpus or a tokenizer. Cached for the process: the jobs of a sweep mostly share them."""
     return dict(schema.make(json.loads(node)).content())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -109,8 +111,24 @@ def _solve(wanted: str, context: int) -> Solved:
     """Cached for the process: the seeds of an arm share a shape."""
     config = json.loads(wanted)
     request = make(config["shape"])
-    vocab = make(config["tokenizer"]).vocab
-    return solve(request, vocab=vocab, context=context, count=counter(model_factory(config), request.count))
+    trainer, count = make(config["tokenizer"]), counter(model_factory(config), request.count)
+    if trainer.exact:
+        return solve(request, vocab=trainer.vocab, context=context, count=count)
+    return _bounded(partial(solve, request, context=context, count=count), trainer.vocab, trainer.smallest)
+
+
+def _bounded(solved: Callable[..., Solved], most: int, least: int) -> Solved:
+    """A shape at the largest vocabulary up to ``most`` that it can be had with, for the real one is not known yet."""
+    vocab = most
+    while True:
+        try:
+            found = solved(vocab=vocab)
+        except UserError:
+            if vocab == least:
+                raise
+            vocab = max(least, vocab // 2)
+            continue
+        return replace(found, note=f"{found.note}, if {vocab} of at most {most} ids are kept")
 
 
 def _settings(config: dict[str, Any]) -> Settings:

@@ -16,19 +16,20 @@ from filelock import FileLock, Timeout
 from tinylm.data.document import Corpus
 from tinylm.data.pack import Progress, pack, split_documents
 from tinylm.data.store import FORMAT, TokenStore
-from tinylm.data.tokens import Tokenizer, Trainer
+from tinylm.data.tokens import Derived, Texts, Tokenizer, Trainer
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What a run reads.
 
-    provenance: ``corpus`` (hash of its content and options), ``tokenizer``, ``store`` (hashes of what they hold).
+    provenance: ``corpus`` (hash of its content and options), ``tokenizer``, ``store`` (hashes of what they hold); where
+    the tokenizer was made from another one ``tokenizer_pruning``: the hash of that as ``original``, and what it cost.
     """
 
     tokenizer: Tokenizer
     store: TokenStore
-    provenance: dict[str, str]
+    provenance: dict[str, Any]
 
 
 def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: Path, progress: Progress) -> Prepared:
@@ -48,8 +49,7 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
     Raises:
         UserError: the corpus cannot be read, is too small to measure, or too small for the vocabulary.
     """
-    hashed = json.dumps({"format": FORMAT, **identity}, sort_keys=True, allow_nan=False)
-    key = hashlib.sha256(hashed.encode()).hexdigest()[:20]
+    key = _address(identity)
     read = 0  # bytes of text, where the tokenizer had to be trained
 
     def train_texts() -> Iterator[str]:
@@ -63,18 +63,38 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
             if split == "train":
                 yield document.text
 
-    def make_tokenizer(folder: Path) -> None:
-        trainer.train(train_texts).save(folder / "tokenizer.json")
-
     def make_store(folder: Path) -> None:
         pack(corpus, tokenizer, folder, progress, read or None)
 
-    _once(cache / "tokenizers" / key, "tokenizer.json", make_tokenizer, progress)
-    tokenizer = Tokenizer.load(cache / "tokenizers" / key / "tokenizer.json")
+    tokenizer = _tokenizer(trainer, train_texts, identity, cache, progress)
     _once(cache / "stores" / key, "store.json", make_store, progress)
     store = TokenStore.open(cache / "stores" / key)
     data = hashlib.sha256(json.dumps(identity["data"], sort_keys=True).encode()).hexdigest()
-    return Prepared(tokenizer, store, {"corpus": data, "tokenizer": tokenizer.hash, "store": store.hash})
+    provenance: dict[str, Any] = {"corpus": data, "tokenizer": tokenizer.hash, "store": store.hash}
+    if tokenizer.origin is not None:
+        provenance["tokenizer_pruning"] = {"original": tokenizer.origin.hash, **tokenizer.origin.report}
+    return Prepared(tokenizer, store, provenance)
+
+
+def _address(identity: dict[str, Any]) -> str:
+    hashed = json.dumps({"format": FORMAT, **identity}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(hashed.encode()).hexdigest()[:20]
+
+
+def _tokenizer(trainer: Trainer, texts: Texts, identity: dict[str, Any], cache: Path, progress: Progress) -> Tokenizer:
+    """The tokenizer in the cache; the one that it derives from lies there too, as if it had been asked for itself."""
+
+    def make(folder: Path) -> None:
+        if isinstance(trainer, Derived):
+            inner = {**identity, "tokenizer": identity["tokenizer"]["of"]}
+            made = trainer.derive(_tokenizer(trainer.of, texts, inner, cache, progress), texts)
+        else:
+            made = trainer.train(texts)
+        made.save(folder / "tokenizer.json")
+
+    folder = cache / "tokenizers" / _address(identity)
+    _once(folder, "tokenizer.json", make, progress)
+    return Tokenizer.load(folder / "tokenizer.json")
 
 
 def _once(folder: Path, sign: str, make: Callable[[Path], None], progress: Progress) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from tinylm.data.tokens import BOS, EOS, LETTERS, Texts, Tokenizer, Trainer
+from tinylm.data.alphabet import LETTERS
+from tinylm.data.tokens import BOS, EOS, Texts, Tokenizer, Trainer
 
 
 class Bytes(Trainer):
