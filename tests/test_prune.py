@@ -1,4 +1,4 @@
-"""Pruned tokenizers: exact on any text, no piece out of reach, the original at full size."""
+"""Pruned tokenizers: exact on any text, no piece out of reach, the original at full size; and models pruned in step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import tokenizers
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_corpus import Listed, quiet
+from tiny_model import random_batch, tiny_model, with_shape
 from tiny_tokenizers import TEXTS, form, saved, tokenizer
 from tokenizers import models, pre_tokenizers, processors
 
+from tinylm.batch import Batch
 from tinylm.data.alphabet import LETTERS
 from tinylm.data.prepare import prepare
 from tinylm.data.prune import basis, bytes_per_token, count, keep, prune, restricted, unreachable
@@ -26,6 +29,8 @@ from tinylm.data.tokenizer.file import File
 from tinylm.data.tokenizer.pruned import Pruned
 from tinylm.data.tokens import BOS, EOS, Origin, Tokenizer
 from tinylm.errors import UserError
+from tinylm.model.accounting import parameters, vocabulary_share
+from tinylm.model.vocabulary import with_vocabulary
 
 KINDS = ["letters", "llama", "unigram"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -277,3 +282,28 @@ def test_the_original_is_shared_and_the_origin_is_kept(tmp_path: Path) -> None:
         Tokenizer.load(path)
     parent.tokenizer.save(path)
     assert Tokenizer.load(path).origin is None
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_is_pruned_in_step(tied: bool) -> None:
+    model = tiny_model(with_shape(tied=tied)).eval()
+    ids_V = torch.tensor([3, 5, 8, 13, 21, 34, 55, 60])
+    small = with_vocabulary(model, ids_V)
+    assert small.shape.vocab == 8
+    assert not small.training
+    assert small.roles().keys() == dict(small.named_parameters()).keys()
+    assert parameters(small)["total"] == parameters(model)["total"] - (2 - tied) * (61 - 8) * 32
+    assert vocabulary_share(small, 61) == pytest.approx(vocabulary_share(model))
+    assert vocabulary_share(small) < vocabulary_share(model)
+    batch = random_batch(2, 20, vocab=8)
+    whole = Batch(ids_V[batch.ids_BT], batch.targets_BT)
+    with torch.no_grad():
+        hidden_BTD, expected_BTD = small(batch).hidden_BTD, model(whole).hidden_BTD
+        assert torch.equal(hidden_BTD, expected_BTD)
+        kept = model.head(expected_BTD)[..., ids_V]
+        torch.testing.assert_close(small.head(hidden_BTD), kept, rtol=0, atol=1e-6)
+        small.embedding.weight.zero_()
+    assert model.embedding.weight.abs().sum() > 0  # the copy is a copy
+    for wrong in (torch.tensor([0, 61]), torch.tensor([-1])):
+        with pytest.raises(IndexError):
+            with_vocabulary(model, wrong)

@@ -36,6 +36,21 @@ def parameters(model: LanguageModel) -> dict[str, int]:
     }
 
 
+def vocabulary_share(model: LanguageModel, vocab: int | None = None) -> float:
+    """The part of all parameters that token table and head are: 2VD / (2VD + rest), VD / (VD + rest) where tied.
+
+    Tang et al. 2024 (arXiv 2402.02791) call it the share of embedding and head.
+
+    Args:
+        vocab: count as if there were so many ids, and the rest were as it is; None: as many as there are.
+    """
+    counted = parameters(model)
+    own = counted["embedding"] + counted["head"]
+    rest = counted["total"] - own
+    own = own if vocab is None else own // model.shape.vocab * vocab
+    return own / (own + rest)
+
+
 def flops_per_token(model: LanguageModel, T: int) -> dict[str, float]:
     """FLOPs of one token in a sequence of T, by part.
 

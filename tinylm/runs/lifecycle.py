@@ -22,7 +22,7 @@ from tinylm.errors import Diverged
 from tinylm.evaluate.bits import BitsPerByte
 from tinylm.evaluate.evaluator import Subject
 from tinylm.init.initialiser import fill
-from tinylm.model.accounting import counter, flops_per_token, parameters
+from tinylm.model.accounting import counter, flops_per_token, parameters, vocabulary_share
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
 from tinylm.record import RunRecord, write_json
@@ -99,6 +99,12 @@ class _Run:
             "initialisation": [said.summary() for said in self.filled],
             "started": _utc(self.started),
         }
+        if prepared.tokenizer.origin is not None:
+            before = prepared.tokenizer.origin.report["original_vocab"]
+            record.provenance["tokenizer_pruning"] |= {
+                "vocabulary_share": vocabulary_share(model),
+                "vocabulary_share_before": vocabulary_share(model, before),  # of the same body
+            }
         subject = partial(
             Subject,
             tokenizer=prepared.tokenizer,
