@@ -45,12 +45,14 @@ class RunRecord:
         accounting: ``parameters`` {total, active, body, embedding, head, ...}, ``flops_per_token`` (training),
             ``shape`` as solved, ``solver`` (what it aimed at and missed by).
         cost: tokens, bytes, flops, seconds (training steps), compile_seconds, evaluate_seconds, wall_seconds,
-            tokens_per_second, peak_memory_bytes, energy_joules (None unless measured).
+            tokens_per_second, peak_memory_bytes, energy_joules (None unless measured); scoring_flops (part of flops:
+            what choosing the text of later rounds took).
         provenance: corpus, tokenizer and store hashes, package versions, code version, processor, threads, precision,
             initialisation, start and end time (UTC); ``tokenizer_pruning``: what pruning the tokenizer lost and gained.
         sweeps: names of the sweeps it belongs to.
         error: None, or {type, message, step?, traceback?}.
         warnings: what a reader of the numbers has to know.
+        rounds: an entry for each round whose text was scored at its end (``tinylm/train/review.py``).
     """
 
     key: str
@@ -65,6 +67,7 @@ class RunRecord:
     sweeps: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
     def write(self, folder: Path) -> None:
@@ -99,12 +102,17 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text``, atomically and flushed to disk."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``, atomically and flushed to disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.fchmod(handle, 0o644)  # mkstemp's files are for their owner alone; results are for colleagues too
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.batch import IGNORE, Batch
@@ -152,6 +152,16 @@ def nats(head: Callable[[Tensor], Tensor], hidden_MD: Tensor, targets_M: Tensor)
             for rows_MD, wanted_M in zip(hidden_MD.split(CHUNK), targets_M.split(CHUNK), strict=True)
         ]
     )
+
+
+def token_nats(model: nn.Module, batch: Batch, precision: Literal["bf16", "fp32"]) -> Tensor:
+    """Negative log-likelihood (B, T) of every target of a batch, 0 where there is none; nothing is learned."""
+
+    def read(head: Callable[[Tensor], Tensor], hidden_BTD: Tensor) -> Tensor:
+        return nats(head, hidden_BTD.flatten(0, 1), batch.targets_BT.flatten())
+
+    with torch.inference_mode(), torch.autocast(batch.ids_BT.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        return model(batch, read=read).read.view_as(batch.targets_BT)
 
 
 def cut(lengths: Sequence[int], context: int) -> Windows:

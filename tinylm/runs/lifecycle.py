@@ -19,7 +19,7 @@ from safetensors.torch import save_model
 from tinylm.data.loader import Batches
 from tinylm.data.prepare import Prepared, prepare
 from tinylm.errors import Diverged
-from tinylm.evaluate.bits import BitsPerByte
+from tinylm.evaluate.bits import BitsPerByte, token_nats
 from tinylm.evaluate.evaluator import Subject
 from tinylm.init.initialiser import fill
 from tinylm.model.accounting import counter, flops_per_token, parameters, vocabulary_share
@@ -155,8 +155,7 @@ class _Run:
         """
         least, most = CURVE_BYTES
         points = max(1, round(1 / self.parts.recipe.score_every))
-        positions = batches.tokens_per_step
-        plan = self.parts.recipe.budget.plan(positions, batches.bytes_per_step, positions * flops, points)
+        plan = self.parts.recipe.plan(batches, flops)
         size = least
         if plan.steps is not None:
             size = min(most, max(least, round(CURVE_SHARE * plan.steps * batches.bytes_per_step * 3 / 2 / points)))
@@ -182,10 +181,15 @@ class _Run:
             flops_per_token=flops,
             score=lambda m: dict(score(m)),
             checkpoint_seconds=self.parts.settings.checkpoint_seconds,
+            nats=partial(token_nats, precision=self.parts.settings.precision),
         )
         spent = asdict(fitted)
         self.record.warnings = spent.pop("warnings")
         spent.pop("scores")
+        self.record.rounds = spent.pop("rounds")
+        for told in self.record.rounds:
+            kept = {name: told[name] for name in ("loss", "forgetting", "tilt") if name in told}
+            self.record.metrics |= {f"round_{told['round']}_{name}": value for name, value in kept.items()}
         self.record.cost = {**spent, "energy_joules": None}
 
     def _spent(self) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class Plan:
             return steps / self.steps
         return min(1.0, seconds / (self.seconds or math.inf))
 
+    def end(self, fraction: float) -> int | None:
+        """Steps done when ``fraction`` of the budget is; None where a clock tells."""
+        return None if self.steps is None else math.ceil(self.steps * fraction - 1e-6)
+
     def logs(self, step: int, before: float, after: float) -> bool:
         """Whether ``step`` (1-based), which led from ``before`` to ``after``, gets a line of history."""
         if self.steps is None:

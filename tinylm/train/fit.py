@@ -17,7 +17,7 @@ from tinylm.errors import Diverged, Interrupted
 from tinylm.streams import Streams
 from tinylm.train.module import TrainingModule
 from tinylm.train.recipe import Batches, Fit, Machine, Recipe
-from tinylm.train.session import Score, Session
+from tinylm.train.session import Nats, Score, Session
 from tinylm.train.signals import StopSignals
 
 
@@ -32,16 +32,18 @@ def fit(
     flops_per_token: float,
     score: Score | None,
     checkpoint_seconds: float,
+    nats: Nats | None = None,
 ) -> Fit:
     """Train ``model`` in place.
 
-    Writes ``folder/history.jsonl``, ``folder/status.json`` and ``folder/checkpoint/``, where a run that was killed
-    goes on. The caller holds the run's lock.
+    Writes ``folder/history.jsonl``, ``folder/status.json``, ``folder/checkpoint/``, where a run that was killed
+    goes on, and ``folder/rounds/``, where later rounds choose their text. The caller holds the run's lock.
 
     Args:
         flops_per_token: training FLOPs of one position.
         score: called on the model at evenly spaced points; its result goes into the history.
         checkpoint_seconds: time between two checkpoints.
+        nats: scores each target of a batch for the choice of text; rounds that choose none need none.
 
     Raises:
         Diverged: a loss, a gradient norm or a score was not finite.
@@ -49,15 +51,20 @@ def fit(
     """
     torch.set_num_threads(machine.threads)
     with StopSignals() as signals, _deterministic(machine):
-        session = Session(model, batches, recipe, streams, folder, flops_per_token, score, checkpoint_seconds, signals)
+        session = Session(
+            model, batches, recipe, streams, folder, flops_per_token, score, checkpoint_seconds, signals, nats
+        )
         if session.restore():
             session.meter.totals.resumed += 1
         torn = [f"checkpoint {name} was not whole" for name in session.checkpoints.torn]
         session.meter.totals.warnings += torn
-        for index, end in enumerate(recipe.rounds.ends()):
-            session.round, session.round_end = index, end
+        curriculum = session.curriculum
+        for session.round in range(curriculum.number):
             if not session.done():
                 _run_round(session, machine)
+        if curriculum.looks_back(session.round) and curriculum.review(session.round) is None:
+            session.round = curriculum.number
+            _run_round(session, machine)
     return _answer(session)
 
 
@@ -92,6 +99,13 @@ def _answer(session: Session) -> Fit:
     state["steps"] = state.pop("step")
     state["tokens_per_second"] = state["tokens"] / state["seconds"] if state["seconds"] else 0.0
     del state["sums"], state["count"]
+    state["rounds"] = [review.summary() for review in session.curriculum.reviews()]
+    if (selection := session.recipe.rounds.selection) is not None and not selection.blind:
+        state["warnings"] += [
+            f"the text of round {told['round'] + 1} is {told['mark']}: its tilt is {told['tilt']:.4f} nats a token"
+            for told in state["rounds"]
+            if told.get("mark")
+        ]
     return Fit(**state)
 
 

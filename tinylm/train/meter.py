@@ -31,6 +31,7 @@ class Totals:
     tokens: int = 0
     bytes: int = 0
     flops: float = 0.0
+    scoring_flops: float = 0.0
     seconds: float = 0.0
     compile_seconds: float = 0.0
     peak_memory_bytes: int = 0
@@ -92,6 +93,11 @@ class Meter:
         totals.count += 1
         for name, value in values.items():
             totals.sums[name] = totals.sums.get(name, 0.0) + value
+
+    def charge(self, flops: float) -> None:
+        """Count the scoring that chose the text of a round."""
+        self.totals.flops += flops
+        self.totals.scoring_flops += flops
 
     def log(self, round: int, learning_rate: float, stats: dict[str, Any], scores: dict[str, float]) -> None:
         """Append a line of history, which closes the window of means."""

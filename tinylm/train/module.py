@@ -22,7 +22,7 @@ class Steps:
 
     def __iter__(self) -> Iterator[Batch]:
         step = self.session.meter.totals.step
-        while self.session.plan.steps is None or step < self.session.plan.steps:
+        while not self.session.over(step):
             yield self.session.batch(step)
             step += 1
 

@@ -8,12 +8,12 @@ from typing import Any, Literal, Protocol
 
 from torch.optim import Optimizer
 
-from tinylm.batch import Batch
-from tinylm.train.budget import Budget
+from tinylm.data.units import Reading, Unit, Units
+from tinylm.train.budget import Budget, Plan
 from tinylm.train.slots import Objective, Rounds, Schedule, Update
 
 
-class Batches(Protocol):
+class Batches(Reading, Protocol):
     """The batches of a run; any step can be read without the ones before it."""
 
     @property
@@ -24,11 +24,8 @@ class Batches(Protocol):
     def bytes_per_step(self) -> float:
         """UTF-8 bytes that a step's scored targets stand for, on average."""
 
-    def __getitem__(self, step: int) -> Batch:
-        """The batch of ``step``, from 0; pure."""
-
-    def rows(self, step: int, rank: int, world: int) -> Batch:
-        """Rows ``rank::world`` of the batch of ``step``, with their own ``tokens`` and ``bytes``."""
+    def units(self, unit: Unit, steps: int) -> Units:
+        """The text of the first ``steps`` steps in units that a later round may choose."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,16 @@ class Recipe:
     compile: bool | Literal["auto"] = "auto"
     micro: int | None = None
     score_every: float = 0.1
+
+    def plan(self, batches: Batches, flops_per_token: float) -> Plan:
+        """When the run ends. Of a budget in FLOPs, what choosing text will take is set aside.
+
+        Args:
+            flops_per_token: training FLOPs of one position.
+        """
+        tokens = batches.tokens_per_step
+        flops = tokens * flops_per_token * (1 + self.rounds.scoring())
+        return self.budget.plan(tokens, batches.bytes_per_step, flops, max(1, round(1 / self.score_every)))
 
 
 @dataclass(frozen=True)
@@ -80,14 +87,16 @@ class Fit:
     """What a fit cost.
 
     seconds: training steps with their data; compilation, scores and checkpoints excluded.
-    tokens: scored targets.  flops: by the model's own account, over all positions.  resumed: how often it went on
-    from a checkpoint.  scores: the last scores on the tune split.
+    tokens: scored targets.  flops: by the model's own account, over all positions.  scoring_flops: the part of
+    ``flops`` that went into choosing the text of later rounds.  resumed: how often it went on from a checkpoint.
+    scores: the last scores on the tune split.  rounds: what was found at the end of each round.
     """
 
     steps: int
     tokens: int
     bytes: int
     flops: float
+    scoring_flops: float
     seconds: float
     compile_seconds: float
     tokens_per_second: float
@@ -96,3 +105,4 @@ class Fit:
     compiled: bool
     scores: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from tinylm.batch import IGNORE, Batch
+from tinylm.batch import Batch
 from tinylm.errors import UserError
 from tinylm.streams import Streams
 from tinylm.train import compilation
@@ -23,12 +22,15 @@ from tinylm.train.checkpoint import (
     model_tensors,
     optimiser_state,
 )
+from tinylm.train.curriculum import Curriculum
 from tinylm.train.meter import Meter
+from tinylm.train.micro import micro_batches
 from tinylm.train.recipe import Batches, Recipe
 from tinylm.train.signals import StopSignals
 from tinylm.train.slots import Losses, Progress
 
 Score = Callable[[nn.Module], dict[str, float]]
+Nats = Callable[[nn.Module, Batch], Tensor]  # a loss for each target (B, T), 0 where there is none
 Sum = Callable[[Tensor], Tensor]  # over all processes
 
 
@@ -50,6 +52,7 @@ class Session:
         score: Score | None,
         checkpoint_seconds: float,
         signals: StopSignals,
+        nats: Nats | None = None,
     ) -> None:
         self.model = model
         self.batches = batches
@@ -58,13 +61,11 @@ class Session:
         self.flops_per_token = flops_per_token
         self.score = score
         self.checkpoint_seconds = checkpoint_seconds
-        self.signals = signals
+        self.signals, self.nats = signals, nats
         if not 0 < recipe.score_every <= 1:
             raise UserError(f"score_every: {recipe.score_every} is not a fraction of the budget in (0, 1]")
-        tokens = batches.tokens_per_step
-        self.plan = recipe.budget.plan(
-            tokens, batches.bytes_per_step, tokens * flops_per_token, round(1 / recipe.score_every)
-        )
+        self.plan = recipe.plan(batches, flops_per_token)
+        self.curriculum = Curriculum(folder, self.plan, batches, recipe.rounds, streams)
         self.optimiser = recipe.optimiser(model)
         for group in self.optimiser.param_groups:
             group["initial_lr"] = group["lr"]
@@ -72,8 +73,8 @@ class Session:
         self.checkpoints = Checkpoints(folder / "checkpoint")
         self.rank, self.world = 0, 1
         self.sum: Sum = _alone
-        self.round, self.round_end = 0, 1.0
-        self._called = model
+        self.round, self.stopped = 0, False
+        self._called, self._tried = model, False
         self._saved_at = time.monotonic()
         self._saved_step = -1
 
@@ -91,27 +92,37 @@ class Session:
     def done(self) -> bool:
         """Whether the round's part of the budget is spent."""
         totals = self.meter.totals
-        return self.plan.fraction(totals.step, totals.seconds) >= self.round_end
+        if self.plan.steps is None:
+            return self.plan.fraction(totals.step, totals.seconds) >= 1
+        return self.over(totals.step)
+
+    def over(self, step: int) -> bool:
+        """Whether the round ends before ``step``, as far as that is planned."""
+        end = self.curriculum.end(self.round)
+        return self.stopped or (end is not None and step >= end)
 
     def start(self, rank: int, world: int, total: Sum, device: torch.device) -> None:
-        """Take a place among ``world`` processes, compile if it is planned, and start the clock."""
+        """Take a place among ``world`` processes, choose the round's text, compile if planned, and start the clock."""
         self.rank, self.world, self.sum = rank, world, total
         self.signals.install()
         self.model.train()
-        tokens = self.batches.tokens_per_step
-        if compilation.decide(self.recipe.compile, self.plan, tokens, self.model):
-            self._compile(device)
         if self.rank == 0:
             self.meter.begin()
+        self.stopped = self.round > 0 and not self._look_back(device)
+        if self.done():  # of a round that only looks back
+            return
+        tokens = self.batches.tokens_per_step
+        if not self._tried and compilation.decide(self.recipe.compile, self.plan, tokens, self.model):
+            self._compile(device)
+        if self.rank == 0:
             self.meter.tell("training", at_once=True)
         self._saved_at = time.monotonic()
         self.meter.resume_clock()
 
     def batch(self, step: int) -> Batch:
         """This process's rows of the batch of ``step``."""
-        if self.world == 1:
-            return self.batches[step]
-        return self.batches.rows(step, self.rank, self.world)
+        reading, step = self.curriculum.reading(self.round), step - self.curriculum.begin(self.round)
+        return reading[step] if self.world == 1 else reading.rows(step, self.rank, self.world)
 
     def step(self, batch: Batch, backward: Callable[[Tensor], None]) -> bool:
         """One optimiser step and what is due after it; True where the loop shall end."""
@@ -133,7 +144,7 @@ class Session:
             self._called,
             self._loss,
             self.optimiser,
-            self._micro(batch),
+            micro_batches(batch, self.recipe.micro),
             progress,
             backward if self.world == 1 else lambda loss: backward(loss * share),
         )
@@ -195,14 +206,6 @@ class Session:
         """Dropout depends on the step (and the process), not on what was drawn before."""
         torch.manual_seed(self.streams.seed("dropout", step, *([self.rank] if self.world > 1 else [])))
 
-    def _micro(self, batch: Batch) -> list[Batch]:
-        rows, micro = len(batch.ids_BT), self.recipe.micro
-        if micro is None or micro == rows:
-            return [batch]
-        if rows % micro:
-            raise UserError(f"batch.micro: {micro} does not divide the {rows} sequences of a batch")
-        return [_rows(batch, start, start + micro) for start in range(0, rows, micro)]
-
     def _values(self, losses: Losses, norm: Tensor, weight: float) -> dict[str, float]:
         """Scalars of the step over all processes; one transfer from the device."""
         names = ["loss", *(f"side/{name}" for name in losses.side), "gradient_norm"]
@@ -229,15 +232,50 @@ class Session:
             self.meter.resume_clock()
         return True
 
+    def _look_back(self, device: torch.device) -> bool:
+        """Score the text of the first round as the round before left the model; False where no step shall follow.
+
+        Of several processes the first scores and the others wait.
+        """
+        curriculum, before, phase = self.curriculum, self.round - 1, ""
+        if self.rank == 0 and curriculum.review(before) is None:
+            phase = self._score_units(before, device)
+        if self.sum(torch.tensor([float(bool(phase))], device=device)).item():
+            return not self._end(phase)
+        if self.round == curriculum.number:
+            self._end("trained")
+        elif self.meter.totals.step == curriculum.begin(self.round):  # later checkpoints hold it already
+            self.meter.charge(curriculum.positions(before) * self.flops_per_token / 3)
+        return True
+
+    def _score_units(self, before: int, device: torch.device) -> str:
+        """Why the run ends here, or nothing."""
+        nats, phase = self.nats, f"scoring round {before + 1}"
+        if nats is None:
+            raise ValueError("rounds that look back need a function that scores each target")
+
+        def losses(batch: Batch) -> Tensor:
+            self.meter.tell(phase)
+            return torch.cat([nats(self.model, part) for part in micro_batches(batch.to(device), self.recipe.micro)])
+
+        self.meter.tell(phase, at_once=True)
+        self.model.eval()
+        ended = self.curriculum.score(
+            before, self.meter.totals.step, losses, lambda: self.signals.requested, self.checkpoint_seconds
+        )
+        self.model.train()
+        return ended
+
     def _compile(self, device: torch.device) -> None:
         """Compile by a forward and a backward whose results are dropped, so that no step pays for it."""
         began = time.perf_counter()
+        self._tried = True
         if self.rank == 0:
             self.meter.tell("compiling", at_once=True)
         totals = self.meter.totals
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         progress = Progress(totals.step, self.plan.steps, 0.0, self.round)
-        first = self._micro(self.batch(totals.step).to(device))[0]
+        first = micro_batches(self.batch(totals.step).to(device), self.recipe.micro)[0]
         self._called = compilation.compiled(self.model)
         self._seed(totals.step)
         try:
@@ -260,10 +298,3 @@ class Session:
 
 def _alone(numbers: Tensor) -> Tensor:
     return numbers
-
-
-def _rows(batch: Batch, start: int, end: int) -> Batch:
-    """Some sequences of a batch; their bytes stay with the whole."""
-    fields = {name: value[start:end] for name, value in vars(batch).items() if isinstance(value, Tensor)}
-    scored = int((fields["targets_BT"] != IGNORE).sum())
-    return replace(batch, **fields, bytes=0, tokens=scored)

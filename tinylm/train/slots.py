@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tinylm.batch import Batch
+from tinylm.data.units import Unit
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,44 @@ class Update(ABC):
         """
 
 
+class Selection(ABC):
+    """What a later round reads.
+
+    Attributes:
+        blind: whether it chooses without looking at the losses.
+    """
+
+    blind: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, loss_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """All N units in the order in which they are drawn, none twice; a round that reads M takes the first M.
+
+        ``loss_N`` is each unit's loss under the model of that moment, nats a token.
+        """
+
+
 class Rounds(ABC):
-    """How the budget is cut into rounds, each with a loop of its own."""
+    """How the budget is cut into rounds, each with a loop of its own, and what the later ones read.
+
+    Attributes:
+        selection: draws the text of every round but the first, from that of the first; None where nothing is drawn.
+        unit: what is drawn.
+        forgetting: score the text of the first round after the last one too.
+    """
+
+    selection: Selection | None = None
+    unit: Unit = "batch"
+    forgetting: bool = False
 
     @abstractmethod
     def ends(self) -> tuple[float, ...]:
         """Rising fractions of the budget at which the rounds end; the last is 1."""
+
+    def scoring(self) -> float:
+        """FLOPs of the scoring that chooses text, as a share of the FLOPs of all training.
+
+        Before each later round the text of the first is read once more, by a forward alone: a third of its training.
+        """
+        first, *later = self.ends()
+        return len(later) * first / 3
