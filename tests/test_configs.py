@@ -26,6 +26,8 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
     text = text_files(tmp_path) if group != "data" or option == "files" else []
     if (group, option) == ("tokenizer", "file"):
         text.append(f"tokenizer.path={saved(json.loads(form('letters')), tmp_path)}")
+    if group == "rounds/selection":
+        text.append("rounds=selected")
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
     assert rehearse([job_of(*text, f"{group}={option}")]) == []

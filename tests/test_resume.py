@@ -71,7 +71,7 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
-@pytest.mark.parametrize("name", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["fp32", "bf16", "rounds"])
 def test_kills_at_random_points_leave_no_trace(name: str, references: dict[str, Path], tmp_path: Path) -> None:
     draw = random.Random(os.getpid())
     kills = 0

@@ -41,7 +41,7 @@ from tinylm.train.slots import Progress
 from tinylm.train.update.accumulate import Accumulate
 
 CONF = Path(__file__).parents[1] / "conf"
-GROUPS = ["optim", "schedule", "objective", "update", "rounds", "budget", "machine"]
+GROUPS = ["optim", "schedule", "objective", "update", "rounds", "rounds/selection", "budget", "machine"]
 FIRST = Progress(0, 1, 0.5, 0)
 OPTIMISERS = [AdamW, Muon, Lion]
 
@@ -68,20 +68,26 @@ def train(model: nn.Module, optimiser: torch.optim.Optimizer, steps: range) -> N
 # ---- options -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", options(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_option_builds(path: Path) -> None:
+def build(path: Path) -> Any:
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
+    for default in node.pop("defaults", []):
+        if default != "_self_":
+            node |= {group: build(path.parent / group / f"{option}.yaml") for group, option in default.items()}
     module, _, name = node.pop("_target_").rpartition(".")
     constructor = getattr(importlib.import_module(module), name)
     arguments = [tiny_run.model()] if node.pop("_partial_", False) else []
-    built = constructor(*arguments, **node)
-    assert built is not None
     if path.parent.name not in ("budget", "machine"):
         assert module.endswith(f"{path.parent.name}.{path.stem}")
+    return constructor(*arguments, **node)
+
+
+@pytest.mark.parametrize("path", options(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_option_builds(path: Path) -> None:
+    assert build(path) is not None
 
 
 def test_every_variant_has_its_option() -> None:
-    for group in GROUPS[:5]:
+    for group in GROUPS[:6]:
         classes = {path.stem for path in (CONF.parent / "tinylm" / "train" / group).glob("[!_]*.py")}
         assert classes == {path.stem for path in (CONF / group).glob("*.yaml")}
 

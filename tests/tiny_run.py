@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -15,7 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tinylm.batch import IGNORE, Batch
+from tinylm.data.units import Unit, Units, WholeBatches
 from tinylm.errors import Interrupted
+from tinylm.evaluate.bits import token_nats
 from tinylm.model.attention.multihead import MultiHead
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
@@ -30,6 +33,8 @@ from tinylm.train.objective.next_token import NextToken
 from tinylm.train.optim.adamw import AdamW
 from tinylm.train.optim.muon import Muon
 from tinylm.train.recipe import Fit, Machine, Recipe
+from tinylm.train.rounds.selected import Selected
+from tinylm.train.rounds.selection.loss_softmax import LossSoftmax
 from tinylm.train.rounds.single import Single
 from tinylm.train.schedule.wsd import WarmupStableDecay
 from tinylm.train.slots import Losses, Objective, Progress
@@ -66,6 +71,11 @@ class Chain:
         whole = self[step]
         fields = {n: v[rank::world] for n, v in vars(whole).items() if isinstance(v, torch.Tensor)}
         return _counted(replace(whole, **fields))
+
+
+    def units(self, unit: Unit, steps: int) -> Units:
+        assert unit == "batch"
+        return WholeBatches(self, steps)
 
 
 def _counted(batch: Batch) -> Batch:
@@ -113,6 +123,12 @@ def score(scored: nn.Module) -> dict[str, float]:
     return {"tune_loss": loss.item()}
 
 
+def nats(scored: nn.Module, batch: Batch) -> torch.Tensor:
+    """Losses of each target, slowly, so that there is a moment to be killed in."""
+    time.sleep(0.005)
+    return token_nats(scored, batch, "fp32")
+
+
 class Noisy(Objective):
     """Next-token losses, each times a random number: what a run with dropout needs restored."""
 
@@ -144,6 +160,7 @@ def run(
         flops_per_token=1e5,
         score=score,
         checkpoint_seconds=checkpoint_seconds,
+        nats=nats,
     )
     return trained, answer
 
@@ -152,6 +169,7 @@ RECIPES = {
     "fp32": recipe(objective=Noisy()),
     "bf16": recipe(objective=Noisy(), precision="bf16", micro=4, optimiser=partial(Muon, lr=1e-2)),
     "plain": recipe(),
+    "rounds": recipe(objective=Noisy(), rounds=Selected(LossSoftmax(), number=3, forgetting=True)),
 }
 INTERRUPTED = 75
 
