@@ -25,7 +25,10 @@ from scipy import stats
 from test_resume import assert_same, finish, lines, start
 from tiny_corpus import packed
 
+from tests.commands import text_files
+from tests.test_keys import job_of
 from tinylm.batch import IGNORE, Batch
+from tinylm.compose.plan import planned_flops
 from tinylm.data import pack as pack_module
 from tinylm.data.loader import Batches
 from tinylm.data.store import TokenStore
@@ -133,6 +136,14 @@ def test_tilt_of_a_uniform_draw_is_zero_in_the_mean() -> None:
     assert tilts(Hardest())[0] == pytest.approx(-tilts(Easiest())[0])
 
 
+def test_a_plan_foresees_the_scoring(tmp_path: Path) -> None:
+    def planned(*words: str) -> float:
+        return planned_flops(job_of(*text_files(tmp_path), "shape=smoke", *words), "tokens", 9000)
+
+    assert planned("rounds=selected") == pytest.approx(planned() * (1 + 2 / 9))
+    assert planned("rounds=selected", "rounds.number=1") == planned()
+
+
 def test_a_review_tells_tilt_and_forgetting() -> None:
     """Losses that fall evenly by 0.4 nats over the round: three quarters of that lie between the outer quarters."""
     loss_N = np.linspace(3.4, 3.0, 200)
@@ -208,12 +219,12 @@ def test_chosen_documents_are_read_whole_and_alone(store: TokenStore, cut: Any) 
     measure = [len(text) if cut == "tokens" else sum(store.bytes_V[text]) for text in texts]
     assert sum(measure) <= steps * 4 * 48 + 1 < sum(measure) + max(map(len, texts))
     index_M = np.sort(np.random.default_rng(0).permutation(units.count)[:20])
-    expected = [i for index in index_M for i in texts[index][1:] + [store.bos]][:-1]
+    expected = [i for index in index_M for i in texts[index][1:]]
     reading = units.reading(index_M)
     whole = sum(measure[index] for index in index_M) / (4 * 48)
     targets = [t for step in range(int(whole)) for _, row, _ in rows_of(reading[step]) for t in row]
     kept = [t for t in targets if t != IGNORE]
-    assert kept == [t for t in expected if t != store.bos][: len(kept)]
+    assert kept == expected[: len(kept)]
     assert len(kept) > 0.8 * len(expected)
     assert units.enough(index_M, int(whole)) <= 20
     assert sum(measure[i] for i in index_M[: units.enough(index_M, 3)]) >= 3 * 4 * 48

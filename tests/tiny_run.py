@@ -72,7 +72,6 @@ class Chain:
         fields = {n: v[rank::world] for n, v in vars(whole).items() if isinstance(v, torch.Tensor)}
         return _counted(replace(whole, **fields))
 
-
     def units(self, unit: Unit, steps: int) -> Units:
         assert unit == "batch"
         return WholeBatches(self, steps)

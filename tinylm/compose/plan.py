@@ -79,10 +79,11 @@ def forecast(job: Job, rates: Sequence[float]) -> float:
 
 
 def planned_flops(job: Job, unit: str, amount: float) -> float:
-    """Training FLOPs of a budget of ``amount`` ``unit``."""
+    """FLOPs of a budget of ``amount`` ``unit``, the choice of later rounds' text included."""
     import torch
 
     from tinylm.compose.parts import model_factory, planned_shape
+    from tinylm.compose.schema import make
     from tinylm.model.accounting import flops_per_token
 
     if unit == "flops":
@@ -96,4 +97,4 @@ def planned_flops(job: Job, unit: str, amount: float) -> float:
     }[unit]
     with torch.device("meta"):
         model = model_factory(job.config)(planned_shape(job).shape)
-    return tokens * flops_per_token(model, context)["training"]
+    return tokens * flops_per_token(model, context)["training"] * (1 + make(job.config["rounds"]).scoring())
