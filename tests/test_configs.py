@@ -28,6 +28,8 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
         text.append(f"tokenizer.path={saved(json.loads(form('letters')), tmp_path)}")
     if group == "rounds/selection":
         text.append("rounds=selected")
+    if (group, option) == ("init", "inherit"):
+        text.append("init.parent.overrides=[]")
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
     assert rehearse([job_of(*text, f"{group}={option}")]) == []

@@ -133,7 +133,14 @@ class Shortcut(Slot):
 
 
 class Norm(Slot):
-    """Normalisation slot: ``forward(x_BTD) -> y_BTD``. Its gains have the role ``norm`` and start at 1."""
+    """Normalisation slot: ``forward(x_BTD) -> y_BTD``. Its gains have the role ``norm`` and start at 1.
+
+    Attributes:
+        by_mean_square: whether it divides by the root of the mean square and does nothing else to a row: then channels
+            that are zero can be taken away, and larger gains make up for it.
+    """
+
+    by_mean_square: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, x_BTD: Tensor) -> Tensor: ...
@@ -176,10 +183,13 @@ class Placement(ABC):
     Attributes:
         norms: names of a sub-layer's norms, each ending in ``norm``.
         last: whether the model ends in a norm of its own. Without it, the last block ends in one.
+        any_scale: whether the stream is a plain sum that everybody reads through a norm, so that a factor on all that
+            is added to it changes nothing.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("norm",)
     last: ClassVar[bool] = True
+    any_scale: ClassVar[bool] = False
 
     def __init__(self, shape: Shape) -> None:  # noqa: B027 most have nothing to work out
         """Made once for a model of ``shape``."""

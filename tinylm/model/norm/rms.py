@@ -20,6 +20,7 @@ class RMS(Norm):
         epsilon: added to the mean square, so that a row of zeros stays finite.
     """
 
+    by_mean_square: ClassVar[bool] = True
     axes: ClassVar[Mapping[str, str]] = {"weight": "D"}
 
     def __init__(self, shape: Shape, epsilon: float = 1e-6) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,6 +15,8 @@ class Pre(Placement):
 
     What a model has that names no placement.
     """
+
+    any_scale: ClassVar[bool] = True
 
     def join(self, x_BTD: Tensor, sublayer: Callable[[Tensor], Tensor], norms: Sequence[Norm]) -> Tensor:
         (norm,) = norms

@@ -1,0 +1,154 @@
+"""Whether a child can be cut out of a parent: sizes, parts and their options; each refusal is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tinylm.errors import UserError
+from tinylm.init.cut import COUNTED
+from tinylm.init.importance.scores import Pool
+from tinylm.init.initialiser import Parent
+from tinylm.model.lm import LanguageModel
+from tinylm.model.shape import Shape
+from tinylm.model.slots import Norm, Slot
+
+
+def refuse_small(child: Shape, parent: Shape, name: str, rest: bool = False) -> None:
+    """Refuse a parent out of which no such child can be cut.
+
+    Args:
+        name: the parent's, for the message.
+        rest: layers that the parent lacks may be drawn.
+
+    Raises:
+        UserError: the parent is too small for the child, or its heads are of another size.
+    """
+    smaller = [size for size in ("depth", *COUNTED.values()) if getattr(parent, size) < getattr(child, size)]
+    if rest and "depth" in smaller:
+        smaller.remove("depth")
+    if smaller:
+        said = ", ".join(f"{size} {getattr(parent, size)} < {getattr(child, size)}" for size in smaller)
+        way = "; init.rest=scratch draws the layers that it lacks" if smaller == ["depth"] else ""
+        raise UserError(f"the parent {name} is too small for its child ({said}): take a larger parent{way}")
+    if parent.head_dim != child.head_dim:
+        raise UserError(
+            f"heads of the parent {name} have {parent.head_dim} numbers and the child's {child.head_dim}: "
+            f"set shape.head_dim={parent.head_dim}, heads are kept whole"
+        )
+    if parent.heads // parent.kv_heads < child.heads // child.kv_heads:
+        raise UserError(
+            f"a key group of the parent {name} serves {parent.heads // parent.kv_heads} heads and the child's "
+            f"{child.heads // child.kv_heads}: give the child more key groups (shape.kv_heads)"
+        )
+
+
+def refuse_tables(child: LanguageModel, parent: Parent) -> None:
+    """Refuse a parent whose tables have no row for what the child reads.
+
+    Raises:
+        UserError: another vocabulary without a map, a map that does not fit, or fewer places than the child's.
+    """
+    vocab, had = child.shape.vocab, parent.model.shape.vocab
+    if parent.ids_V is None and vocab != had:
+        raise UserError(
+            f"the child has {vocab} ids and the parent {parent.name} {had}, and no map leads from one to the other: "
+            "give both the same tokenizer, or the child tokenizer=pruned of the parent's"
+        )
+    if parent.ids_V is not None:
+        ids_V = parent.ids_V
+        if len(ids_V) != vocab or ids_V.min() < 0 or ids_V.max() >= had:
+            raise UserError(
+                f"the map of {len(ids_V)} ids, up to {int(ids_V.max())}, does not lead from the child's {vocab} ids to "
+                f"the {had} of the parent {parent.name}: give the child a tokenizer pruned from this parent's"
+            )
+    places, rows = child.shape.context, parent.model.shape.context
+    if places > rows and any("T" in letters for letters in child.axes().values()):
+        raise UserError(f"the parent {parent.name} has {rows} places and the child {places}: set batch.context={rows}")
+
+
+def refuse_strange(child: LanguageModel, parent: LanguageModel, layers: Mapping[int, int], name: str) -> None:
+    """Refuse a parent whose parts are not the child's.
+
+    Args:
+        layers: child's layer -> parent's layer.
+
+    Raises:
+        UserError: another class or another option of a part, a part that the child lacks, a head of its own where
+            the child's is tied.
+    """
+    if type(child.placement) is not type(parent.placement):
+        raise UserError(
+            f"model/placement is {type(child.placement).__name__} in the child and {type(parent.placement).__name__} "
+            f"in the parent {name}: only a model of the same parts can be inherited"
+        )
+    theirs = dict(parent.slots())
+    for path, slot in child.slots():
+        at = _inherited(path, layers)
+        if at is None or at not in theirs:
+            continue
+        other = theirs.pop(at)
+        if type(slot) is not type(other):
+            raise UserError(
+                f"{path} is {type(slot).__name__} in the child and {type(other).__name__} in the parent {name}: "
+                "only a model of the same parts can be inherited"
+            )
+        for option, value in _options(slot).items():
+            if _options(other).get(option) != value:
+                raise UserError(
+                    f"{path} has {option}={value} in the child and {_options(other).get(option)} in the parent {name}: "
+                    "give the child the parent's option"
+                )
+    for path in theirs:
+        if not path.startswith("blocks.") or int(path.split(".")[1]) in layers.values():
+            raise UserError(f"the parent {name} has {path} and the child has no such part: give it one")
+    if child.shape.tied and parent.unembedding is not None:
+        raise UserError(f"the parent {name} has a head of its own: set shape.tied=false, or take a tied parent")
+
+
+def _inherited(path: str, layers: Mapping[int, int]) -> str | None:
+    words = path.split(".")
+    if words[0] != "blocks":
+        return path
+    layer = layers.get(int(words[1]))
+    return None if layer is None else ".".join(["blocks", str(layer), *words[2:]])
+
+
+def _options(slot: Slot) -> dict[str, Any]:
+    """What a part was told beside its shape and its layer."""
+    return {
+        option: value
+        for option, value in vars(slot).items()
+        if isinstance(value, (int, float, str, bool)) and option not in ("training", "layer") and option[0] != "_"
+    }
+
+
+def refuse_uncut(child: LanguageModel, parent: Parent, pools: Collection[Pool], rescale: bool) -> None:
+    """Refuse to cut parts that do not bear it.
+
+    Args:
+        pools: what has to go in part.
+        rescale: fewer channels have to be made up for.
+
+    Raises:
+        UserError: a part does not declare its axes; a norm subtracts the mean of channels, or stands
+            where a rescale does not help.
+    """
+    axes = child.axes()
+    width = f"set shape.width={parent.model.shape.width}, the width of the parent {parent.name}"
+    if (None, "D") in pools and rescale and not child.placement.any_scale:
+        raise UserError(
+            f"{type(child.placement).__name__} puts norms where fewer channels cannot be made up for: {width}, or "
+            "init.rescale=false"
+        )
+    for name, _ in child.named_parameters():
+        if name not in axes:
+            raise UserError(
+                f"{name} cannot be cut, its axes are not declared: give the child the sizes of its parent {parent.name}"
+            )
+    for path, slot in child.slots():
+        if (None, "D") in pools and isinstance(slot, Norm) and not slot.by_mean_square:
+            raise UserError(
+                f"{path} is {type(slot).__name__}, whose mean would lack the channels left out: {width}, or take "
+                "model/norm=rms for both"
+            )
