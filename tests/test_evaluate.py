@@ -18,8 +18,12 @@ from tiny_model import tiny_model, with_shape
 from tinylm.batch import Batch
 from tinylm.errors import UserError
 from tinylm.evaluate.bits import BitsPerByte, cut, spread
+from tinylm.evaluate.effective_dimension import EffectiveDimension, components
 from tinylm.evaluate.evaluator import Scores, Subject, Text
+from tinylm.evaluate.latency import Latency, LiveBytes
+from tinylm.evaluate.layer_skip import LayerSkip
 from tinylm.evaluate.sample import sample
+from tinylm.model.lm import LanguageModel
 
 CONTEXT = 8
 MODEL = tiny_model(with_shape(vocab=258, context=CONTEXT))
@@ -132,11 +136,101 @@ def test_repeats_exactly_and_leaves_the_model_as_it_was() -> None:
     assert rounded.scalars["bits_per_byte"] == pytest.approx(score("fp32").scalars["bits_per_byte"], rel=0.03)
 
 
-def test_yaml_states_the_defaults() -> None:
-    node = yaml.safe_load((Path(__file__).parents[1] / "conf/evaluate/bits.yaml").read_text(encoding="utf-8"))
-    assert node["bits"].pop("_target_") == "tinylm.evaluate.bits.BitsPerByte"
-    parameters = inspect.signature(BitsPerByte).parameters
-    assert node == {"bits": {name: parameter.default for name, parameter in parameters.items()}}
+@pytest.mark.parametrize(
+    ("name", "evaluator"),
+    [
+        ("bits", BitsPerByte),
+        ("latency", Latency),
+        ("effective_dimension", EffectiveDimension),
+        ("layer_skip", LayerSkip),
+    ],
+)
+def test_yaml_states_the_defaults(name: str, evaluator: type) -> None:
+    node = yaml.safe_load((Path(__file__).parents[1] / f"conf/evaluate/{name}.yaml").read_text(encoding="utf-8"))
+    assert node[name].pop("_target_") == f"{evaluator.__module__}.{evaluator.__name__}"
+    parameters = inspect.signature(evaluator).parameters
+    assert node == {name: {key: parameter.default for key, parameter in parameters.items()}}
+
+
+def idle(model: LanguageModel, layer: int) -> None:
+    """Make a block add nothing to the stream."""
+    with torch.no_grad():
+        model.layers()[layer].attention.o.weight.zero_()
+        model.layers()[layer].ffn.down.weight.zero_()
+
+
+def test_an_idle_layer_is_worth_nothing_and_no_other() -> None:
+    model = tiny_model(with_shape(vocab=258, context=CONTEXT, depth=3))
+    idle(model, 1)
+    of = replace(subject(b"abc def ghi", b"more of it, longer than a window"), model=model)
+    scalars = LayerSkip(at_most=None)(of).scalars
+    assert list(scalars) == ["skip_00", "skip_01", "skip_02"]
+    assert scalars["skip_01"] == 0
+    assert abs(scalars["skip_00"]) > 1e-3
+    assert abs(scalars["skip_02"]) > 1e-3
+    assert len(model.layers()) == 3
+
+
+def test_effective_dimension_counts_the_directions_that_are_there() -> None:
+    model = tiny_model(with_shape(vocab=258, context=CONTEXT))
+    idle(model, 0)
+    idle(model, 1)
+    texts = [bytes(range(place, place + 7)) for place in range(0, 250, 7)]
+    of = replace(subject(*texts), model=model)
+    with torch.no_grad():
+        model.embedding.weight[:, 3:] = 0  # the stream is the embedding: three directions of alike variance
+        model.embedding.weight[:, :3] = torch.linalg.qr(torch.randn(258, 3)).Q
+    scalars = EffectiveDimension(share=0.99)(of).scalars
+    assert scalars["effective_dimension_00"] == scalars["effective_dimension_01"] == 3
+    assert EffectiveDimension(share=0.3)(of).scalars["effective_dimension_00"] == 1
+    windows = [model.embedding.weight[[256, *text]].detach().double() for text in texts]
+    expected = np.mean([np.linalg.norm(window - window.mean(0), "fro") for window in windows])
+    assert scalars["diversity_01"] == pytest.approx(expected, rel=1e-5)
+    with torch.no_grad():
+        model.embedding.weight[:] = 1.0
+    alike = EffectiveDimension()(of).scalars
+    assert alike["effective_dimension_00"] == alike["diversity_00"] == 0
+    with pytest.raises(UserError, match="share is 0"):
+        EffectiveDimension(share=0.0)(of)
+    with pytest.raises(UserError, match="holds no text"):
+        EffectiveDimension()(subject())
+
+
+def test_components_hold_the_share() -> None:
+    covariance_DD = torch.diag(torch.tensor([1.0, 5.0, 3.0, 1.0]).double())
+    assert [components(covariance_DD, share) for share in (0.5, 0.51, 0.8, 0.81, 1.0)] == [1, 2, 2, 3, 4]
+
+
+def test_live_bytes_follow_what_lives() -> None:
+    with torch.no_grad(), LiveBytes() as live:
+        first = torch.zeros(1000)
+        second = first + 1
+        seen = second.view(10, 100)  # no bytes of its own
+        del first, second
+        assert live.now == 4000
+        third = seen * 2
+        del seen
+        fourth = third[:500].clone()
+        assert (live.now, live.peak) == (8000, 8000)
+        del third, fourth
+        assert live.now == 0
+
+
+def test_latency_is_the_median_and_memory_repeats_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    took = iter([100.0, 3.0, 1.0, 2.0, 100.0, 5.0, 4.0, 7.0])  # each after one to warm up
+    clock = iter([reading for seconds in took for reading in (0.0, seconds)])
+    of = subject(b"abc")
+    with monkeypatch.context() as patched:
+        patched.setattr("tinylm.evaluate.latency.time.perf_counter", lambda: next(clock))
+        scalars = Latency(prompt=3, tokens=4, repeats=3)(of).scalars
+    assert scalars["decode_ms_per_token_uncached"] == 500
+    assert scalars["prefill_tokens_per_second"] == CONTEXT / 5
+    peak = scalars["decode_peak_mib"]
+    assert Latency(prompt=3, tokens=4, repeats=1)(of).scalars["decode_peak_mib"] == peak
+    weights = sum(parameter.nbytes for parameter in MODEL.parameters()) / 2**20
+    assert Latency(prompt=6, tokens=4, repeats=1)(of).scalars["decode_peak_mib"] > peak > weights
+    with pytest.raises(UserError, match=r"latency\.tokens is 0"):
+        Latency(tokens=0)(of)
 
 
 def test_sampling() -> None:

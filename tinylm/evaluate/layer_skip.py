@@ -1,0 +1,48 @@
+"""What a model loses without each of its layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tinylm.evaluate.bits import BitsPerByte
+from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
+from tinylm.model.surgery import without_layer
+
+
+@dataclass(frozen=True)
+class LayerSkip(Evaluator):
+    """Importance of a layer: the bits a byte that text costs more when the stream passes the layer by.
+
+    Tang et al. 2024 (PanGu-pi Pro, arXiv 2402.02791), section 3.3, which measures it by benchmarks' scores. The text is
+    of the tune split, because layers are chosen by it.
+
+    Scores: ``skip_00``, ``skip_01``, ...: bits a byte above the whole model's, a layer each.
+
+    Args:
+        split: which documents.
+        at_most: documents scored, evenly spread over the split; None: all. Each is read once for every layer and
+            once whole.
+        rows: tokens read in one forward.
+    """
+
+    name: ClassVar[str] = "layer_skip"
+    version: ClassVar[str] = "1"
+
+    split: Literal["train", "tune", "test"] = "tune"
+    at_most: int | None = 16
+    rows: int = 4096
+
+    def __call__(self, subject: Subject) -> Scores:
+        """Score the documents without each layer in turn.
+
+        Raises:
+            UserError: the split holds no text.
+        """
+        bits = BitsPerByte(split=self.split, at_most=self.at_most, rows=self.rows)
+        whole = bits(subject).scalars["bits_per_byte"]
+        scalars = {}
+        for layer in range(len(subject.model.layers())):
+            with without_layer(subject.model, layer):
+                scalars[f"skip_{layer:02d}"] = bits(subject).scalars["bits_per_byte"] - whole
+        return Scores(scalars)
