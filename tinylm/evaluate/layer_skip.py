@@ -14,8 +14,8 @@ from tinylm.model.surgery import without_layer
 class LayerSkip(Evaluator):
     """Importance of a layer: the bits a byte that text costs more when the stream passes the layer by.
 
-    Tang et al. 2024 (PanGu-pi Pro, arXiv 2402.02791), section 3.3, which measures it by benchmarks' scores. The text is
-    of the tune split, because layers are chosen by it.
+    Tang et al. 2024 (PanGu-pi Pro, arXiv 2402.02791), where it is the drop of a metric when the layer is skipped. The
+    text is of the tune split, because layers are chosen by it.
 
     Scores: ``skip_00``, ``skip_01``, ...: bits a byte above the whole model's, a layer each.
 

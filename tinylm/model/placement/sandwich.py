@@ -13,8 +13,8 @@ from tinylm.model.slots import Norm, Placement
 class Sandwich(Placement):
     """``x + exit_norm(f(norm(x)))``, and a norm at the end of the model.
 
-    Ding et al. 2021 (CogView, arXiv 2105.13290), section 2.4. A sub-layer adds rows of unit size however its matrices
-    are drawn, so the smaller start of what is added to the stream has no effect here but on the gradients' size.
+    Ding et al. 2021 (CogView, arXiv 2105.13290). A sub-layer adds rows of unit size however its matrices are drawn, so
+    the smaller start of what is added to the stream has no effect here but on the gradients' size.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("norm", "exit_norm")

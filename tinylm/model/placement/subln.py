@@ -16,10 +16,10 @@ from tinylm.model.slots import FFN, Attention, Norm, Placement
 class SubLN(Placement):
     """``x + f(norm(x))`` where f normalises again before its output projection; a norm at the end of the model.
 
-    Wang et al. 2022 (Magneto, arXiv 2210.06423), section 3.1 and figure 2. Attention's values and outputs and the
-    matrices of the feed-forward start larger by sqrt(log(2 depth)), the paper's for a decoder alone. The paper scales
-    Xavier's draws; here whatever the initialiser draws is scaled: ``init=fan_in`` comes nearest. With a gated
-    feed-forward the inner norm reads the product of gate and up (our reading: the paper has two matrices).
+    Wang et al. 2022 (Magneto, arXiv 2210.06423). Attention's values and outputs and the matrices of the feed-forward
+    start larger by sqrt(log(2 depth)), the paper's for a decoder alone. The paper scales Xavier's draws; here whatever
+    the initialiser draws is scaled: ``init=fan_in`` comes nearest. With a gated feed-forward the inner norm reads the
+    product of gate and up (our reading: the paper has two matrices).
 
     Args:
         start: factor on the start; None: sqrt(log(2 depth)).
