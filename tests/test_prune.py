@@ -214,6 +214,7 @@ def test_a_single_end_of_text_closes_and_a_token_that_opens_is_added(tmp_path: P
         ("letters", {"pre_tokenizer": None}, "does not cover all 256 bytes"),
         ("unigram", {"model.byte_fallback": False}, r"does not cover .*byte_fallback off"),
         ("unigram", {"model.vocab": [["<unk>", 0.0], ["<s>", 0.0], ["</s>", 0.0], ["▁", -1.0]]}, "no piece '<0x00>'"),
+        ("unigram", {"model.unk_id": None}, r"model\.unk_id is null"),
         ("letters", {"model.dropout": 0.1}, r"model\.dropout is 0\.1"),
         ("letters", {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}, "WordLevel, which loses"),
     ],

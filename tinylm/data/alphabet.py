@@ -84,6 +84,10 @@ def alphabet(form: Form) -> Alphabet:
     for token in form["added_tokens"]:
         if not token["special"] and (token["lstrip"] or token["rstrip"]):
             raise UserError(f"the added token {token['content']!r} eats the blanks beside it; take it out")
+    if kind == "Unigram" and model.get("unk_id") is None:
+        raise UserError(
+            "the tokenizer's model.unk_id is null, and it fails at what it does not know; name a piece for it"
+        )
     blanks = {*_normalised(form), *_split(form)}
     if len(blanks) > 1:
         raise UserError(f"the tokenizer writes a blank in several ways ({', '.join(sorted(blanks))})")

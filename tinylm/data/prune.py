@@ -21,7 +21,7 @@ from tinylm.data.alphabet import Form, pieces
 from tinylm.data.tokens import Origin, Tokenizer
 from tinylm.errors import UserError
 
-TEXTS = 256  # encoded at once
+AT_ONCE = 256  # texts encoded in one call
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def count(tokenizer: Tokenizer, texts: Iterable[str]) -> np.ndarray:
     """How often each id occurs in texts: int64 (V,). Special tokens, which no text encodes to, are never counted."""
     counts_V = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     iterator = iter(texts)
-    while some := list(islice(iterator, TEXTS)):
+    while some := list(islice(iterator, AT_ONCE)):
         for ids in tokenizer.encode_batch(some):
             counts_V += np.bincount(ids, minlength=len(counts_V)) if ids else 0
     return counts_V

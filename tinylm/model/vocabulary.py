@@ -26,7 +26,7 @@ def with_vocabulary(model: LanguageModel, ids_V: Tensor) -> LanguageModel:
     """
     vocab = model.shape.vocab
     if not len(ids_V) or ids_V.min() < 0 or ids_V.max() >= vocab:
-        raise IndexError(f"ids from {ids_V.tolist()[:1]} on are to be kept, and the model has 0 to {vocab - 1}")
+        raise IndexError(f"the ids to keep are not all (or none are) among the model's 0 to {vocab - 1}")
     smaller = copy.deepcopy(model)
     smaller.shape = replace(model.shape, vocab=len(ids_V))
     with torch.no_grad():
