@@ -268,6 +268,10 @@ def test_the_original_is_shared_and_the_origin_is_kept(tmp_path: Path) -> None:
     said = child.provenance["tokenizer_pruning"]
     assert (said["original_vocab"], said["vocab"], said["unreachable"]) == (400, 300, 0)
     assert 1 < said["bytes_per_token"] < said["bytes_per_token_before"]
+    tune = child.store.split("tune")
+    assert tune.bytes / (tune.tokens - 2 * tune.documents) == pytest.approx(said["tune"]["bytes_per_token"])
+    assert said["tune"]["bytes_per_token"] <= said["tune"]["bytes_per_token_before"]
+    assert 0 < said["tune"]["coverage"] <= 1
     train = child.store.split("train")
     assert train.bytes / (train.tokens - 2 * train.documents) == pytest.approx(said["bytes_per_token"])
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from filelock import FileLock, Timeout
 
 from tinylm.data.document import Corpus
 from tinylm.data.pack import Progress, pack, split_documents
+from tinylm.data.prune import measured
+from tinylm.data.split import SplitName
 from tinylm.data.store import FORMAT, TokenStore
-from tinylm.data.tokens import Derived, Texts, Tokenizer, Trainer
+from tinylm.data.tokens import Derived, Tokenizer, Trainer
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
     key = _address(identity)
     read = 0  # bytes of text, where the tokenizer had to be trained
 
-    def train_texts() -> Iterator[str]:
+    def texts(wanted: SplitName) -> Iterator[str]:
         nonlocal read
         read = told = 0
         for split, document in split_documents(corpus):
@@ -60,13 +63,13 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
             if read - told > 1 << 20:
                 progress(f"training the tokenizer: {read / 1e6:.0f} MB of text", None)
                 told = read
-            if split == "train":
+            if split == wanted:
                 yield document.text
 
     def make_store(folder: Path) -> None:
         pack(corpus, tokenizer, folder, progress, read or None)
 
-    tokenizer = _tokenizer(trainer, train_texts, identity, cache, progress)
+    tokenizer = _tokenizer(trainer, texts, identity, cache, progress)
     _once(cache / "stores" / key, "store.json", make_store, progress)
     store = TokenStore.open(cache / "stores" / key)
     data = hashlib.sha256(json.dumps(identity["data"], sort_keys=True).encode()).hexdigest()
@@ -81,15 +84,24 @@ def _address(identity: dict[str, Any]) -> str:
     return hashlib.sha256(hashed.encode()).hexdigest()[:20]
 
 
-def _tokenizer(trainer: Trainer, texts: Texts, identity: dict[str, Any], cache: Path, progress: Progress) -> Tokenizer:
+def _tokenizer(
+    trainer: Trainer,
+    texts: Callable[[SplitName], Iterator[str]],
+    identity: dict[str, Any],
+    cache: Path,
+    progress: Progress,
+) -> Tokenizer:
     """The tokenizer in the cache; the one that it derives from lies there too, as if it had been asked for itself."""
 
     def make(folder: Path) -> None:
         if isinstance(trainer, Derived):
             inner = {**identity, "tokenizer": identity["tokenizer"]["of"]}
-            made = trainer.derive(_tokenizer(trainer.of, texts, inner, cache, progress), texts)
+            original = _tokenizer(trainer.of, texts, inner, cache, progress)
+            made = trainer.derive(original, partial(texts, "train"))
+            assert made.origin is not None  # Derived
+            made.origin.report["tune"] = measured(made, original, partial(texts, "tune"))
         else:
-            made = trainer.train(texts)
+            made = trainer.train(partial(texts, "train"))
         made.save(folder / "tokenizer.json")
 
     folder = cache / "tokenizers" / _address(identity)

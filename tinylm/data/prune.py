@@ -18,7 +18,7 @@ import numpy as np
 import tokenizers
 
 from tinylm.data.alphabet import Form, pieces
-from tinylm.data.tokens import Origin, Tokenizer
+from tinylm.data.tokens import Origin, Texts, Tokenizer
 from tinylm.errors import UserError
 
 AT_ONCE = 256  # texts encoded in one call
@@ -94,6 +94,17 @@ def prune(
 def bytes_per_token(tokenizer: Tokenizer, counts_V: np.ndarray) -> float:
     """Bytes of text an id, special tokens aside; 0 where nothing was counted."""
     return float(counts_V @ tokenizer.bytes_V) / max(1, int(counts_V.sum()))
+
+
+def measured(pruned: Tokenizer, original: Tokenizer, texts: Texts) -> dict[str, float]:
+    """``coverage``, ``bytes_per_token`` and ``bytes_per_token_before`` on texts that need not have been counted."""
+    assert pruned.origin is not None
+    before_V, after_V = count(original, texts()), count(pruned, texts())
+    return {
+        "coverage": float(before_V[pruned.origin.ids_V].sum() / max(1, before_V.sum())),
+        "bytes_per_token": bytes_per_token(pruned, after_V),
+        "bytes_per_token_before": bytes_per_token(original, before_V),
+    }
 
 
 def keep(
