@@ -21,6 +21,7 @@ from tinylm.report.estimation import within
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.rank_correlation import rank_correlation
+from tinylm.report.sample import Sample
 from tinylm.report.verdicts import Estimate
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -93,6 +94,12 @@ def test_rho_is_spearmans_with_ties_and_better_is_positive() -> None:
     down = interval("spearman", runs).value
     assert down == pytest.approx(-float(stats.spearmanr(x, y).statistic))  # fewer bits are better
     assert interval("spearman", runs, claim={"direction": "higher"}).value == pytest.approx(-down)
+
+
+def test_a_property_may_be_a_quotient() -> None:
+    runs = shapes(12, 0.5, 0.0, np.random.default_rng(1)).assign(one=1.0, **{"a.b": lambda frame: frame["shape.depth"]})
+    assert interval("spearman", runs, x="a.b / one") == interval("spearman", runs)
+    assert interval("spearman", runs.assign(one=-1.0), x="a.b / one").value == -interval("spearman", runs).value
 
 
 def test_seeds_of_a_shape_are_one_point() -> None:
@@ -333,6 +340,10 @@ def test_draws_are_fixed_distinct_and_kept_when_more_are_wanted() -> None:
     ratios = np.array([float(words[1].split("=")[1]) for words in drawn])
     assert 1.0 <= ratios.min() < 1.5
     assert 4.0 < ratios.max() <= 6.0
+    assert forty.sample is not None
+    few_kinds = Sample(5, forty.sample.ranges)
+    once = few_kinds.overrides(distinct=lambda words: words[1][:13])  # shape.ratio=2, whatever follows
+    assert len({words[1][:13] for words in once.values()}) == len(once) == 5
     other = Claim.parse({**block, "sample": {"number": 40, "ranges": ranges, "seed": 1}})
     assert other.arms["s00"] != forty.arms["s00"]
 

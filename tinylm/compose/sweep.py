@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -59,11 +59,13 @@ def sweep(
     block = OmegaConf.to_container(config.claim, resolve=True) if config.get("claim") is not None else None
     if name is not None and block is None:
         raise UserError(f"sweeps/{name}: has no claim; a sweep declares one (sweeps/quickstart.yaml is a template)")
-    claim = None if block is None else Claim.parse(block, f"sweeps/{name}: claim")  # type: ignore[arg-type]
+    expander = Expander(loader, config, arguments)
+    claim = None
+    if block is not None:
+        claim = Claim.parse(block, f"sweeps/{name}: claim", expander.model_of)  # type: ignore[arg-type]
     outcome = session.current.outcome
     outcome.name, outcome.root, outcome.planned_only = name, str(config.root), plan_only
     outcome.archives = list(config.archives)
-    expander = Expander(loader, config, arguments)
     if claim is None:
         _run_stage([Role(o, "", "compare", 0) for o in expander.product([])], expander, launcher, outcome, plan_only)
         return outcome
@@ -181,6 +183,20 @@ class Expander:
     def comparing(self, claim: Claim, chosen: dict[str, dict[str, Any]]) -> list[Role]:
         """Every arm at its chosen values x every seed that decides."""
         return self._roles(claim, "compare", claim.seeds, {arm: [point] for arm, point in chosen.items()})
+
+    def model_of(self, overrides: list[str]) -> Hashable:
+        """What an arm's overrides come to: two draws of a ratio may solve to one shape, which is one point and not two.
+
+        Overrides that cannot run stand for themselves: they stay, and `jobs` refuses them aloud.
+        """
+        from tinylm.compose.parts import planned_shape
+
+        try:
+            task = keys.job(self.loader.load_sweep_config(self.config, self.product(overrides)[0]))
+            others = {name: node for name, node in task.identity.items() if name != "shape"}
+            return keys.digest(others), planned_shape(task).shape
+        except (UserError, HydraException, OmegaConfBaseException, ValueError):
+            return tuple(overrides)
 
     def jobs(self, roles: Sequence[Role]) -> list[keys.Job]:
         """Compose, resolve and validate every job.

@@ -8,7 +8,7 @@ The dataclasses below are the schema: a key that they do not know, or a value of
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -103,12 +103,18 @@ class Claim:
     reported_unit: str | None = None
 
     @classmethod
-    def parse(cls, block: Mapping[str, Any], name: str = "claim") -> Claim:
+    def parse(
+        cls,
+        block: Mapping[str, Any],
+        name: str = "claim",
+        distinct: Callable[[list[str]], Hashable] = tuple,
+    ) -> Claim:
         """Validate a claim block.
 
         Args:
             block: the resolved ``claim:`` mapping of a sweep file.
             name: how messages call it, such as ``sweeps/depth_width.yaml: claim``.
+            distinct: what of an arm's overrides no two arms drawn by ``sample`` share.
 
         Raises:
             UserError: an unknown or missing key, a value of the wrong type, or parts that contradict one another.
@@ -117,7 +123,7 @@ class Claim:
             block = {"arms": {}, **block}
         claim: Claim = build(cls, block, name)
         if claim.sample is not None:  # an arm that is there already stays: a manifest holds what was drawn
-            drawn = claim.sample.overrides(f"{name}.sample")
+            drawn = claim.sample.overrides(f"{name}.sample", distinct)
             arms = {arm: Arm(overrides) for arm, overrides in drawn.items() if arm not in claim.arms}
             claim = dataclasses.replace(claim, arms={**claim.arms, **arms})
         _agree(claim, name)

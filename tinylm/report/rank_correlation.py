@@ -20,6 +20,23 @@ FEWEST = 8  # arms; below, an interval of a rank correlation spans nearly everyt
 DRAWS = 2000
 
 
+def numbers(runs: pd.DataFrame, column: str) -> pd.Series[float]:
+    """A column of `collect`, or the quotient of two, written ``a / b``.
+
+    Raises:
+        Unestimable: there is no such column, or it holds something else than numbers.
+    """
+    parts = []
+    for name in column.split(" / ", 1):
+        if name not in runs:
+            raise Unestimable(f"no run has {name}{nearest(name, [str(known) for known in runs.columns])}")
+        try:
+            parts.append(runs[name].astype(float))
+        except (TypeError, ValueError) as error:
+            raise Unestimable(f"{name} is no number") from error
+    return parts[0] if len(parts) == 1 else parts[0] / parts[1]
+
+
 def arm_means(runs: pd.DataFrame, columns: Sequence[str], claim: Claim) -> np.ndarray:
     """A row an arm: the columns, then quality, each the mean over the arm's seeds.
 
@@ -31,12 +48,7 @@ def arm_means(runs: pd.DataFrame, columns: Sequence[str], claim: Claim) -> np.nd
     """
     table = runs[["arm"]].copy()
     for column in columns:
-        if column not in runs:
-            raise Unestimable(f"no run has {column}{nearest(column, [str(name) for name in runs.columns])}")
-        try:
-            table[column] = runs[column].astype(float)
-        except (TypeError, ValueError) as error:
-            raise Unestimable(f"{column} is no number") from error
+        table[column] = numbers(runs, column)
         if table[column].isna().any():
             raise Unestimable(f"{table.loc[table[column].isna(), 'arm'].iloc[0]} has no {column}")
     table["quality"] = runs[claim.metric].astype(float) * (-1 if claim.direction == "lower" else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -41,17 +42,25 @@ class Sample:
     ranges: dict[str, Range]
     seed: int = 0
 
-    def overrides(self, name: str = "sample") -> dict[str, list[str]]:
-        """Arm -> its overrides; no two arms have the same.
+    def overrides(
+        self, name: str = "sample", distinct: Callable[[list[str]], Hashable] = tuple
+    ) -> dict[str, list[str]]:
+        """Arm -> its overrides.
+
+        Args:
+            distinct: what of an arm's overrides no two arms share: the overrides themselves unless given, such as the
+                model that they solve to. A draw that is there already is drawn again.
 
         Raises:
             UserError: a range is empty, or the ranges hold too few values for so many arms.
         """
         self._check(name)
         found: list[list[str]] = []
+        seen: set[Hashable] = set()
         for place in range(self.number * _TRIES):
             drawn = [f"{key}={self._value(key, place)}" for key in self.ranges]
-            if drawn not in found:
+            if (same := distinct(drawn)) not in seen:
+                seen.add(same)
                 found.append(drawn)
             if len(found) == self.number:
                 break

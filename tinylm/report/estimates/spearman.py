@@ -19,7 +19,7 @@ class Spearman(Estimand):
     """Spearman's rho of a property with quality over the arms; positive: the more of it, the better.
 
     Fields:
-        x: the property: a number of every run, any column of `collect`.
+        x: the property: a number of every run: any column of `collect`, or a quotient ``a / b`` of two.
         arms: over which arms; None: all.
     """
 

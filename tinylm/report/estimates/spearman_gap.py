@@ -21,7 +21,7 @@ class SpearmanGap(Estimand):
     """|rho(x, quality)| - |rho(y, quality)| over the arms, both of the same redrawn arms.
 
     Fields:
-        x, y: the properties: numbers of every run, any columns of `collect`.
+        x, y: the properties: numbers of every run: columns of `collect`, or quotients ``a / b`` of two.
         arms: over which arms; None: all.
     """
 
