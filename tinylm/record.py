@@ -26,6 +26,7 @@ from typing import Any, Literal
 from tinylm.errors import UserError
 
 SCHEMA = 1
+WEIGHTS = "weights.safetensors"
 
 Status = Literal["done", "failed", "diverged"]
 

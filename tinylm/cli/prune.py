@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 from tinylm.errors import UserError
-from tinylm.record import RunRecord
+from tinylm.record import WEIGHTS, RunRecord
 
 PRUNE = """Free disk: checkpoints of ended runs and, by choice, weights and the cache of tokenizers and stores.
 Records, histories and scores always stay. Runs that some process works on are left alone.
@@ -47,7 +47,7 @@ def _prune_run(folder: Path, options: argparse.Namespace) -> int:
         print(f"left alone: {error}")
         return 0
     names = [] if status == "failed" else ["checkpoint"]  # a failed run goes on from its own
-    names += ["weights.safetensors"] if options.weights else []
+    names += [WEIGHTS] if options.weights else []
     there = [folder / name for name in names if (folder / name).exists()]
     if not there:
         return 0

@@ -17,8 +17,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from tinylm.compose import schema
+from tinylm.compose import ledger, parents, schema
 from tinylm.errors import UserError, nearest
+from tinylm.record import WEIGHTS, RunRecord
 from tinylm.runs.settings import Batching, Settings
 
 # Top-level nodes that say where, how and why a run goes, but change none of its numbers.
@@ -36,7 +37,7 @@ class Job:
     """One run to be: plain data, so that it crosses processes as JSON.
 
     key: 16 hex digits.  config: resolved, validated, with paths.  choices: config group -> option.
-    identity: what was hashed.  folder: where the run lives.
+    identity: what was hashed.  parent: the run whose weights it begins from.  folder: where the run lives.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Job:
     choices: dict[str, str]
     identity: dict[str, Any]
     overrides: list[str]
+    parent: Job | None = None
 
     @property
     def folder(self) -> Path:
@@ -51,6 +53,15 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        parent = data["parent"]
+        return cls(**{**data, "parent": None if parent is None else cls.from_json(parent)})
+
+    def ancestors(self) -> list[Job]:
+        """Its parent and the parent's parents, the eldest first: the order in which they run."""
+        return [] if self.parent is None else [*self.parent.ancestors(), self.parent]
 
 
 def job(composed: DictConfig, hydra: Any = None) -> Job:
@@ -70,8 +81,24 @@ def job(composed: DictConfig, hydra: Any = None) -> Job:
     }
     overrides = list(node.overrides.task)
     config = plain(composed)
-    identity = identify(config)
-    return Job(key=digest(identity), config=config, choices=choices, identity=identity, overrides=overrides)
+    parent = _parent(config, overrides)
+    identity = identify(config, parent)
+    return Job(digest(identity), config, choices, identity, overrides, parent)
+
+
+def _parent(config: Mapping[str, Any], overrides: list[str]) -> Job | None:
+    """The run that a config begins from."""
+    named = parents.reference(config)
+    if named is None:
+        return None
+    if named.run is None:
+        return job(parents.composed(named, overrides))
+    folder = ledger.locate(named.run, ledger.roots(config))
+    record = RunRecord.read(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(f"init.parent.run: {folder} has no weights (it is {record.status}); train it with keep=weights")
+    there = {**record.config, "root": str(folder.parent), "cache": config["cache"], "machine": config["machine"]}
+    return Job(record.key, there, record.choices, identify(there, None), [])
 
 
 def plain(composed: DictConfig) -> dict[str, Any]:
@@ -101,10 +128,13 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     return {**settings, **schema.check(checked), "claim": claim}
 
 
-def identify(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What enters the key: ``config`` without the nodes that change no number, paths replaced by content hashes."""
+def identify(config: Mapping[str, Any], parent: Job | None) -> dict[str, Any]:
+    """What enters the key: ``config`` without the nodes that change no number, paths replaced by content hashes, the
+    words that name a parent by the parent's key."""
     kept = {name: value for name, value in config.items() if name not in OUTSIDE}
     kept |= {name: _addressed(kept[name]) for name in ("data", "tokenizer")}
+    if parent is not None:
+        kept["init"] = {**kept["init"], "parent": parent.key}
     return _without_neutral(kept)
 
 

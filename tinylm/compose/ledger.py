@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinylm.errors import UserError
-from tinylm.record import RunRecord
+from tinylm.record import WEIGHTS, RunRecord
 
 
-def roots(config: dict[str, Any]) -> list[Path]:
+def roots(config: Mapping[str, Any]) -> list[Path]:
     """The root that a config writes to, then the archives that it reads (globs, relative to where we stand)."""
     archives = [Path(path) for pattern in config["archives"] for path in sorted(glob.glob(pattern))]
     return [Path(config["root"]), *(path for path in archives if path.is_dir())]
@@ -25,9 +25,15 @@ def find(key: str, where: Iterable[Path]) -> RunRecord | None:
     return None
 
 
-def ended(record: RunRecord | None) -> bool:
-    """Whether there is nothing left to do: done or diverged. A failed run is tried again."""
-    return record is not None and record.status in ("done", "diverged")
+def ended(record: RunRecord | None, config: Mapping[str, Any]) -> bool:
+    """Whether there is nothing left to do: done or diverged. A failed run is tried again.
+
+    With ``keep=needed`` a run that is done without its weights is made again, such as one whose record is committed.
+    """
+    if record is None or record.status not in ("done", "diverged"):
+        return False
+    kept = config["keep"] != "needed" or (Path(config["root"]) / record.key / WEIGHTS).is_file()
+    return kept or record.status == "diverged"
 
 
 def remember(root: Path, name: str, keys: Iterable[str]) -> None:

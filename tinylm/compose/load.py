@@ -14,7 +14,7 @@ from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape
-from tinylm.record import RunRecord
+from tinylm.record import WEIGHTS, RunRecord
 
 
 def load(key: str, root: str | Path | Sequence[str | Path] = "runs") -> tuple[LanguageModel, Tokenizer]:
@@ -31,7 +31,7 @@ def load(key: str, root: str | Path | Sequence[str | Path] = "runs") -> tuple[La
         >>> model, tokenizer = tinylm.load("3f2a")
     """
     folder = locate(key, [Path(root)] if isinstance(root, str | Path) else [Path(one) for one in root])
-    weights = folder / "weights.safetensors"
+    weights = folder / WEIGHTS
     if not weights.is_file():
         raise UserError(f"{folder}: the weights were not kept; train it again with keep=weights")
     record = RunRecord.read(folder)

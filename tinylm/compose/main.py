@@ -19,6 +19,7 @@ from tinylm.compose import complaints, execute, keys, ledger, session
 from tinylm.compose.progress import Progress
 from tinylm.compose.root import config_root
 from tinylm.errors import Interrupted, UserError
+from tinylm.record import RunRecord
 
 GROUP_OPTION = "Config group override must be"  # Hydra's plain ValueError about model/ffn=null
 REFUSED = ("--experimental-rerun", "--experimental_rerun")  # it unpickles a file
@@ -72,22 +73,30 @@ def task(config: DictConfig) -> dict[str, Any]:
 
 def _run_here(config: DictConfig) -> dict[str, Any]:
     job = keys.job(config, HydraConfig.get())
-    where = ledger.roots(job.config)
-    record = ledger.find(job.key, where[:1])
-    if not ledger.ended(record):
+    record = _ended(job)
+    if record is None:
         from tinylm.compose.parts import rehearse
 
         wrong = rehearse([job])
         if wrong:
             raise UserError(wrong[0])
-        with Progress({job.folder: " ".join(job.overrides) or job.key}) as progress:
-            progress.begin(job.folder)
-            record = execute.run_job(job)
+        labels = {elder.folder: f"parent {elder.key}" for elder in job.ancestors()}
+        with Progress({**labels, job.folder: " ".join(job.overrides) or job.key}) as progress:
+            for task in (*job.ancestors(), job):
+                progress.begin(task.folder)
+                record = _ended(task) or execute.run_job(task)
+                progress.end(task.folder, record.status)
     assert record is not None
     session.current.outcome.root = job.config["root"]
     session.current.outcome.record = record
     session.current.outcome.statuses[record.key] = record.status
     return execute.summary(record)
+
+
+def _ended(job: keys.Job) -> RunRecord | None:
+    """The record of a run that is not to be made again."""
+    record = ledger.find(job.key, ledger.roots(job.config)[:1])
+    return record if ledger.ended(record, job.config) else None
 
 
 def _known_keys() -> list[str]:

@@ -35,7 +35,7 @@ def child(job: dict[str, Any]) -> int:
     from tinylm.compose.execute import execute
     from tinylm.compose.keys import Job
 
-    task = Job(**job)
+    task = Job.from_json(job)
     task.folder.mkdir(parents=True, exist_ok=True)
     log = os.open(task.folder / "run.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -15,7 +15,7 @@ from tinylm.errors import UserError, nearest
 from tinylm.model.accounting import counter
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
-from tinylm.runs.parts import Parts
+from tinylm.runs.parts import Elder, Parts
 from tinylm.runs.settings import Batching, Settings
 from tinylm.streams import NAMES
 from tinylm.train.recipe import Recipe
@@ -52,6 +52,7 @@ def build(job: Job) -> Parts:
         recipe=recipe,
         evaluators=made["evaluate"],
         machine=made["machine"],
+        parent=None if job.parent is None else Elder(build(job.parent), job.parent.folder),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -236,13 +236,14 @@ def _run_stage(
     distinct: dict[str, tuple[keys.Job, Role]] = {}
     for task, role in zip(jobs, roles, strict=True):
         distinct.setdefault(task.key, (task, role))
-    todo = [(task, role) for task, role in distinct.values() if not ledger.ended(ledger.find(task.key, expander.roots))]
+    todo = [(t, r) for t, r in distinct.values() if not ledger.ended(ledger.find(t.key, expander.roots), t.config)]
     root = expander.roots[0]
     if manifest is not None:
         manifest.jobs.extend(
             Entry(task.key, role.arm, role.stage, role.seed, role.params, role.overrides)
             for task, role in zip(jobs, roles, strict=True)
         )
+    _run_parents(distinct.values(), todo, expander, launcher, plan_only, manifest)
     if plan_only:
         plan = Plan(roles=[(r.arm, r.stage, r.seed) for r in roles], jobs=jobs, todo=[task for task, _ in todo])
         print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
@@ -260,6 +261,38 @@ def _run_stage(
         record = ledger.find(key, expander.roots)
         outcome.statuses[key] = record.status if record else "missing"
     return True
+
+
+def _run_parents(
+    children: Iterable[tuple[keys.Job, Role]],
+    waiting: Iterable[tuple[keys.Job, Role]],
+    expander: Expander,
+    launcher: Launcher,
+    plan_only: bool,
+    manifest: Manifest | None,
+) -> None:
+    """Run what ``waiting`` ones of the children begin from, the eldest first: no child waits for a run of its stage."""
+    elders = {elder.key: (elder, role) for task, role in children for elder in task.ancestors()}
+    if not elders:
+        return
+    needed = {elder.key: elder for task, _ in waiting for elder in task.ancestors()}
+    root = expander.roots[0]
+    todo = [elder for elder in needed.values() if not ledger.ended(ledger.find(elder.key, [root]), elder.config)]
+    if manifest is not None:
+        manifest.jobs.extend(
+            Entry(elder.key, role.arm, "parent", elder.config["seed"], {}, elder.overrides)
+            for elder, role in elders.values()
+        )
+    if plan_only:
+        roles = [(f"of {role.arm}", "parent", elder.config["seed"]) for elder, role in elders.values()]
+        plan = Plan(roles=roles, jobs=[elder for elder, _ in elders.values()], todo=todo)
+        print_plan(plan, None, expander.roots, _at_a_time(launcher, plan.jobs))
+        return
+    print(f"parents: {len(elders)} runs, {len(elders) - len(todo)} done, {len(todo)} to do", file=sys.stderr)
+    for generation in sorted({len(elder.ancestors()) for elder in todo}):
+        launcher.launch([e.overrides for e in todo if len(e.ancestors()) == generation], initial_job_idx=0)
+    if manifest is not None:
+        ledger.remember(root, manifest.name, elders)
 
 
 def _at_a_time(launcher: Launcher, jobs: Sequence[keys.Job]) -> int:

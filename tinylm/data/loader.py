@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from tinylm.batch import IGNORE, Batch
+from tinylm.data.split import SplitName
 from tinylm.data.store import MARK, TokenStore
 from tinylm.data.units import Unit, Units, cut_into
 from tinylm.streams import Streams
@@ -49,7 +50,7 @@ class Rows:
 
 
 class Batches:
-    """The train split as batches: ``batches[step]``, steps from 0.
+    """A split as batches, mostly the train split: ``batches[step]``, steps from 0.
 
     With ``unit="tokens"`` a batch is ``size`` rows of ``context`` targets. A row's first input is the last target of
     the row before: every id of an epoch is a target exactly once.
@@ -72,6 +73,7 @@ class Batches:
         size: rows of a batch.
         context: targets or bytes of a row.
         within_documents: number the documents of a row in ``document_BT``, so that attention may stay within them.
+        split: which documents are read.
         only: read these documents of the store, in this order in every epoch; None: all, each epoch in an order of
             its own.
     """
@@ -85,6 +87,7 @@ class Batches:
         size: int,
         context: int,
         within_documents: bool,
+        split: SplitName = "train",
         only: np.ndarray | None = None,
     ) -> None:
         self.store = store
@@ -92,7 +95,7 @@ class Batches:
         self.unit = unit
         self.size, self.context = size, context
         self.within_documents = within_documents
-        self._split = store.split("train")
+        self._split = store.split(split)
         self._length_N = np.diff(self._split.start_N1)
         self._only = only
         self._epochs: dict[int, _Epoch] = {}

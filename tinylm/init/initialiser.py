@@ -32,16 +32,8 @@ class Provenance:
     flops: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """For the record: the initialiser, how many tensors came from where and, where there are any, the details."""
-        told: dict[str, Any] = {
-            "initialiser": self.initialiser,
-            "tensors": dict(sorted(Counter(self.filled.values()).items())),
-        }
-        if self.details:
-            told["details"] = dict(self.details)
-        if self.flops:
-            told["flops"] = self.flops
-        return told
+        """For the record: the initialiser, and how many tensors came from where."""
+        return {"initialiser": self.initialiser, "tensors": dict(sorted(Counter(self.filled.values()).items()))}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ class Job:
     Fields:
         key: the run's key.
         arm: the arm that it serves.
-        stage: ``tune`` (its score chooses ``params``) or ``compare`` (its score decides).
+        stage: ``tune`` (its score chooses ``params``), ``compare`` (its score decides) or ``parent`` (others begin
+            from its weights).
         seed: the run's seed.
         params: tuned config key -> value.
         overrides: what the command line would have to say to make this run alone.
@@ -31,7 +32,7 @@ class Job:
 
     key: str
     arm: str
-    stage: Literal["tune", "compare"]
+    stage: Literal["tune", "compare", "parent"]
     seed: int
     params: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)

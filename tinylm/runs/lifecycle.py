@@ -21,13 +21,13 @@ from tinylm.data.prepare import Prepared, prepare
 from tinylm.errors import Diverged
 from tinylm.evaluate.bits import BitsPerByte, token_nats
 from tinylm.evaluate.evaluator import Subject
-from tinylm.init.initialiser import fill
 from tinylm.model.accounting import counter, flops_per_token, parameters, vocabulary_share
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
-from tinylm.record import RunRecord, write_json
+from tinylm.record import WEIGHTS, RunRecord, write_json
 from tinylm.runs.allocator import keep_memory
 from tinylm.runs.documents import Documents
+from tinylm.runs.initial import forget, initialise
 from tinylm.runs.items import write_items
 from tinylm.runs.parts import Parts
 from tinylm.runs.provenance import environment
@@ -56,7 +56,8 @@ def _locked(parts: Parts, folder: Path) -> RunRecord:
     with FileLock(folder / "run.lock"):
         if (folder / "record.json").is_file():
             record = RunRecord.read(folder)
-            if record.status in ("done", "diverged"):
+            unkept = parts.settings.keep == "needed" and not (folder / WEIGHTS).is_file()
+            if record.status == "diverged" or (record.status == "done" and not unkept):
                 return record
         return _Run(parts, folder).go()
 
@@ -78,7 +79,9 @@ class _Run:
         prepared = prepare(parts.corpus, parts.tokenizer, parts.identity, Path(parts.settings.cache), self._say)
         batches = self._batches(prepared)
         solved = self._solve(prepared, batches)
-        model = self._model(solved)
+        with torch.device("meta"):
+            model = parts.model(solved.shape)
+        initial = initialise(model, parts, prepared, self.streams, self.folder, self._say)
         per_token = flops_per_token(model, solved.shape.context)
         record.accounting = {
             "parameters": parameters(model),
@@ -96,7 +99,7 @@ class _Run:
             "threads": parts.machine.threads,
             "precision": parts.settings.precision,
             "machine": asdict(parts.machine),
-            "initialisation": [said.summary() for said in self.filled],
+            "initialisation": initial.chain,
             "started": _utc(self.started),
         }
         if prepared.tokenizer.origin is not None:
@@ -105,6 +108,8 @@ class _Run:
                 "vocabulary_share": vocabulary_share(model),
                 "vocabulary_share_before": vocabulary_share(model, before),  # of the same body
             }
+        if initial.parent is not None:
+            record.provenance["parent"] = initial.parent
         subject = partial(
             Subject,
             tokenizer=prepared.tokenizer,
@@ -123,6 +128,7 @@ class _Run:
         else:
             self._score(subject(model))
             self._keep(model, prepared)
+        record.cost |= initial.cost()
         record.provenance["ended"] = _utc(time.time())
         record.write(self.folder)
         self._clean()
@@ -161,12 +167,6 @@ class _Run:
             size = min(most, max(least, round(CURVE_SHARE * plan.steps * batches.bytes_per_step * 3 / 2 / points)))
         tune = prepared.store.split("tune")
         return max(1, tune.documents * size // tune.bytes)
-
-    def _model(self, solved: Solved) -> LanguageModel:
-        with torch.device("meta"):
-            model = self.parts.model(solved.shape)
-        self.filled = fill(model, [self.parts.init], self.streams)
-        return model
 
     def _fit(
         self, model: LanguageModel, batches: Batches, flops: float, score: Callable[[Any], Mapping[str, float]]
@@ -215,10 +215,10 @@ class _Run:
         self.record.cost["wall_seconds"] = time.time() - self.started
 
     def _keep(self, model: LanguageModel, prepared: Prepared) -> None:
-        if self.parts.settings.keep == "weights":
-            unfinished = self.folder / ".weights.safetensors"
+        if self.parts.settings.keep != "nothing":
+            unfinished = self.folder / f".{WEIGHTS}"
             save_model(model, str(unfinished))
-            os.replace(unfinished, self.folder / "weights.safetensors")
+            os.replace(unfinished, self.folder / WEIGHTS)
             prepared.tokenizer.save(self.folder / "tokenizer.json")
 
     def _clean(self) -> None:
@@ -227,6 +227,7 @@ class _Run:
 
         rmtree(self.folder / "checkpoint", ignore_errors=True)
         (self.folder / "status.json").unlink(missing_ok=True)
+        forget(self.folder)
 
     def _say(self, phase: str, fraction: float | None) -> None:
         write_json(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tinylm.data.document import Corpus
@@ -16,12 +17,20 @@ from tinylm.train.fit import Machine, Recipe
 
 
 @dataclass(frozen=True)
+class Elder:
+    """A run that another begins from: its parts, and the folder that it left its weights in."""
+
+    parts: Parts
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Parts:
     """What ``run`` needs.
 
     key, config, choices: as they go into the record.  identity: {"data": ..., "tokenizer": ...}, what the tokenizer
     and the store are addressed by.  model: a factory, Shape -> LanguageModel.  recipe: how to train.
-    evaluators: name -> evaluator, scored on the test split once, at the end.
+    evaluators: name -> evaluator, scored on the test split once, at the end.  parent: what it begins from, or None.
     """
 
     key: str
@@ -37,3 +46,4 @@ class Parts:
     recipe: Recipe
     evaluators: Mapping[str, Evaluator]
     machine: Machine
+    parent: Elder | None = None

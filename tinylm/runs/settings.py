@@ -35,5 +35,5 @@ class Settings:
     root: str = "runs"
     cache: str = "runs/cache"
     archives: list[str] = field(default_factory=list)
-    keep: Literal["weights", "nothing"] = "weights"
+    keep: Literal["weights", "nothing", "needed"] = "weights"
     checkpoint_seconds: float = 60.0

@@ -1,0 +1,148 @@
+"""Runs that begin from another: named by overrides or by key, trained first, found again, charged for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands import SMALL, text_files, tinylm
+from tests.test_keys import job_of, key_of
+from tinylm.compose import parents
+from tinylm.errors import UserError
+
+INHERIT = ["init=inherit", "init.parent.overrides=[shape.depth=4]"]
+
+SWEEP = """# @package _global_
+claim:
+  question: Does a small run begin better from a larger one?
+  source: a test
+  factor: [init]
+  baseline: scratch
+  arms:
+    scratch: {overrides: [init=scratch]}
+    ends: {overrides: [init=inherit, "init.parent.overrides=[shape.depth=4]"]}
+    uniform: {overrides: [init=inherit, init.layers=uniform, "init.parent.overrides=[shape.depth=4]"]}
+  equal: bytes
+  delta: 0.01
+  seeds: [0, 1]
+"""
+
+
+def records(root: Path) -> dict[str, dict[str, Any]]:
+    return {path.parent.name: json.loads(path.read_text()) for path in root.glob("*/record.json")}
+
+
+def test_a_parent_keeps_its_childs_overrides_but_for_those_it_names() -> None:
+    child = ["init=inherit", "init.layers=ends", "tokenizer=pruned", "tokenizer.vocab=300", "+shape.depth=2", "seed=3"]
+    own = ["tokenizer=bpe", "shape.depth=4"]
+    assert parents.inherited(child, own) == ["seed=3", "tokenizer=bpe", "shape.depth=4"]
+    assert parents.inherited(["model/ffn=gelu", "model.ffn.x=1", "model.norm.y=2"], ["model/ffn=swiglu"]) == [
+        "model.norm.y=2",
+        "model/ffn=swiglu",
+    ]
+
+
+def test_a_childs_key_follows_its_parents_numbers(tmp_path: Path) -> None:
+    text = [*text_files(tmp_path), *SMALL]
+    child = job_of(*text, *INHERIT)
+    assert child.parent is not None
+    assert child.parent.key == key_of(*text, "shape.depth=4")
+    assert child.parent.config["keep"] == "needed"
+    same = ["init=inherit", "init.parent.overrides=[shape.depth=4,root=/elsewhere,init=scratch]"]
+    assert key_of(*text, *same) == child.key
+    assert key_of(*text, "init=inherit", "init.parent.overrides=[shape.depth=5]") != child.key
+    assert key_of(*text, *INHERIT, "init.rescale=false") != child.key
+    assert job_of(*text, *INHERIT, "seed=1").parent.key != child.parent.key  # type: ignore[union-attr]
+    shared = [job_of(*text, *INHERIT, "init.parent.seed=7", f"seed={seed}").parent for seed in (0, 1)]
+    assert shared[0].key == shared[1].key == key_of(*text, "shape.depth=4", "seed=7")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "culprit"),
+    [
+        ([], "name the parent once"),
+        (["init.parent.overrides=[]", "init.parent.run=abc"], "name the parent once"),
+        (["init.parent.run=abc"], "no ended run's key begins with 'abc'"),
+        (["init.parent.overrides=[shape.dept=4]"], "dept"),
+        (["+init.parent.overides=[]"], "did you mean 'overrides'?"),
+    ],
+)
+def test_a_parent_named_wrongly_is_refused(tmp_path: Path, overrides: list[str], culprit: str) -> None:
+    ended = tinylm("run", *text_files(tmp_path), *SMALL, "init=inherit", *overrides, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stdout
+    (line,) = ended.stderr.strip().splitlines()
+    assert culprit in line
+
+
+def test_a_sweep_trains_parents_first_and_again_only_where_weights_are_needed(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "sweeps").mkdir(parents=True)
+    (tmp_path / "mine" / "sweeps" / "begin.yaml").write_text(SWEEP)
+    words = ["sweep", "begin", "--config-dir", "mine", *text_files(tmp_path / "text"), *SMALL, "keep=nothing"]
+    planned = tinylm(*words, "--plan", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert "stage parent: 2 runs, 0 done, 2 to do" in planned.stdout
+
+    first = tinylm(*words, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "parents: 2 runs, 0 done, 2 to do" in first.stderr
+    done = records(tmp_path / "runs")
+    assert len(done) == 8
+    assert {record["status"] for record in done.values()} == {"done"}
+    children = {key: record for key, record in done.items() if "parent" in record["provenance"]}
+    assert len(children) == 4
+    for key, record in children.items():
+        parent = done[record["provenance"]["parent"]]
+        assert parent["config"]["seed"] == record["config"]["seed"]
+        assert parent["accounting"]["shape"]["depth"] == 4
+        assert record["cost"]["parent_flops"] == parent["cost"]["flops"] > 0
+        assert not (tmp_path / "runs" / key / "initial.safetensors").exists()
+        details = json.loads((tmp_path / "runs" / key / "inheritance.json").read_text())
+        assert "blocks.1.ffn.down.weight" in json.dumps(details)
+    manifest = json.loads((tmp_path / "runs" / "sweeps" / "begin.json").read_text())
+    assert {entry["stage"] for entry in manifest["jobs"]} == {"parent", "compare"}
+
+    again = tinylm(*words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "parents: 2 runs, 2 done, 0 to do" in again.stderr
+
+    key, child = next(iter(children.items()))
+    shutil.rmtree(tmp_path / "runs" / key)
+    (tmp_path / "runs" / child["provenance"]["parent"] / "weights.safetensors").unlink()
+    repaired = tinylm(*words, cwd=tmp_path)
+    assert repaired.returncode == 0, repaired.stderr
+    assert "parents: 2 runs, 1 done, 1 to do" in repaired.stderr
+    assert records(tmp_path / "runs")[key]["metrics"] == child["metrics"]
+
+
+def test_a_child_of_the_same_shape_begins_where_its_parent_ended(tmp_path: Path) -> None:
+    words = [*text_files(tmp_path / "text"), *SMALL, "optim.lr=1e-12", "precision=fp32"]
+    child = tinylm(
+        "run", *words, "init=inherit", "init.parent.overrides=[optim.lr=0.01,budget.amount=30]", cwd=tmp_path
+    )
+    assert child.returncode == 0, child.stderr
+    by_parent = {bool(r["provenance"].get("parent")): r for r in records(tmp_path / "runs").values()}
+    ours, theirs = by_parent[True]["metrics"], by_parent[False]["metrics"]
+    assert ours["bits_per_byte"] == pytest.approx(theirs["bits_per_byte"], abs=1e-6)
+
+    key = by_parent[False]["key"]
+    named = tinylm("run", *words, "init=inherit", f"init.parent.run={key[:6]}", cwd=tmp_path)
+    assert named.returncode == 0, named.stderr
+    assert by_parent[True]["key"] in named.stdout  # the same parent, named otherwise: the same run
+
+
+def test_children_of_a_parent_that_diverged_fail_by_name(tmp_path: Path) -> None:
+    diverging = "init.parent.overrides=[optim.lr=1e30,update.clip=1e30,precision=fp32]"
+    ended = tinylm("run", *text_files(tmp_path), *SMALL, "init=inherit", diverging, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stdout
+    assert "diverged at step" in ended.stderr + ended.stdout
+
+
+def test_names_of_parents_are_read_by_their_own_grammar() -> None:
+    assert parents.key("+model.shortcut=null") == "model.shortcut"
+    assert parents.key("~claim.arms.x") == "claim.arms.x"
+    with pytest.raises(UserError, match="name the parent once"):
+        parents.reference({"init": {"parent": {"overrides": None}}})

@@ -1,0 +1,183 @@
+"""The weights that a run begins with: filled once, and kept where choosing them was work."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+
+from tinylm.data.loader import Batches
+from tinylm.data.prepare import Prepared, prepare
+from tinylm.data.tokens import Tokenizer
+from tinylm.errors import UserError
+from tinylm.evaluate.bits import BitsPerByte
+from tinylm.evaluate.evaluator import Subject
+from tinylm.init.initialiser import Parent, Sources, fill
+from tinylm.model.lm import LanguageModel
+from tinylm.model.shape import Shape
+from tinylm.record import WEIGHTS, RunRecord, write_json
+from tinylm.runs.documents import Documents
+from tinylm.runs.parts import Elder, Parts
+from tinylm.streams import Streams
+from tinylm.train.descent import descend
+
+LOSS_BYTES = 65_536  # of the tune split that a parent's loss is measured on
+NAME = "initial.json"  # the summary, beside the weights while the run is unfinished
+
+
+@dataclass(frozen=True)
+class Initial:
+    """How a run's first weights came about.
+
+    Fields:
+        chain: what each initialiser filled, in words.
+        parent: key of the run that it begins from, or None.
+        flops, seconds: what choosing the weights took, such as training a mask.
+        parent_flops: what the parent's own training took, its parent's included.
+    """
+
+    chain: list[dict[str, Any]]
+    parent: str | None = None
+    flops: float = 0.0
+    seconds: float = 0.0
+    parent_flops: float = 0.0
+
+    def cost(self) -> dict[str, float]:
+        """For the record; nothing where there is no parent."""
+        if self.parent is None:
+            return {}
+        return {
+            "parent_flops": self.parent_flops,
+            "initialise_flops": self.flops,
+            "initialise_seconds": self.seconds,
+        }
+
+
+def initialise(
+    model: LanguageModel,
+    parts: Parts,
+    prepared: Prepared,
+    streams: Streams,
+    folder: Path,
+    say: Callable[[str, float | None], None],
+) -> Initial:
+    """Fill ``model``, which may lie on the meta device.
+
+    A run that begins from a parent keeps its first weights in ``folder`` until it ends: a run that goes on does not
+    choose them again. For every tensor, ``folder/inheritance.json`` says what of the parent it took.
+
+    Raises:
+        UserError: the parent is missing, diverged, of another tokenizer or another family, or too small.
+    """
+    if parts.parent is None:
+        return Initial([said.summary() for said in fill(model, [parts.init], streams)])
+    weights = folder / "initial.safetensors"
+    if (folder / NAME).is_file():
+        model.to_empty(device="cpu")
+        load_model(model, weights)
+        return Initial(**json.loads((folder / NAME).read_text(encoding="utf-8")))
+    began = time.perf_counter()
+    say("initialising from its parent", None)
+    record = trained(parts.parent)
+    chain = fill(model, [parts.init], streams, sources(parts.parent, record, prepared.tokenizer, say))
+    initial = Initial(
+        chain=[said.summary() for said in chain],
+        parent=record.key,
+        flops=sum(said.flops for said in chain),
+        seconds=time.perf_counter() - began,
+        parent_flops=record.cost["flops"] + record.cost.get("parent_flops", 0.0),
+    )
+    write_json(folder / "inheritance.json", {said.initialiser: dict(said.details) for said in chain})
+    unfinished = folder / f".{weights.name}"
+    save_model(model, str(unfinished))
+    os.replace(unfinished, weights)
+    write_json(folder / NAME, asdict(initial))
+    return initial
+
+
+def forget(folder: Path) -> None:
+    """An ended run needs its first weights no more."""
+    for name in ("initial.safetensors", NAME):
+        (folder / name).unlink(missing_ok=True)
+
+
+def trained(elder: Elder) -> RunRecord:
+    """The record of a parent that can be begun from.
+
+    Raises:
+        UserError: it is missing, did not end well, or kept no weights.
+    """
+    where = f"init.parent: run {elder.folder}"
+    try:
+        record = RunRecord.read(elder.folder)
+    except FileNotFoundError:
+        raise UserError(f"{where} has not ended; `tinylm run` and `tinylm sweep` train parents first") from None
+    if record.status == "diverged":
+        raise UserError(f"{where} diverged at step {(record.error or {}).get('step')}; give it a smaller learning rate")
+    if record.status == "failed":
+        raise UserError(f"{where} failed: {(record.error or {}).get('message')}")
+    if not (elder.folder / WEIGHTS).is_file():
+        raise UserError(f"{where} kept no weights; train it again with keep=weights")
+    return record
+
+
+def sources(elder: Elder, record: RunRecord, tokenizer: Tokenizer, say: Callable[[str, float | None], None]) -> Sources:
+    """The parent, and its tune split to choose by: what an initialiser measures never sees the test split.
+
+    Args:
+        tokenizer: the child's.
+
+    Raises:
+        UserError: the child's tokenizer is neither its parent's nor pruned from it.
+    """
+    parts = elder.parts
+    prepared = prepare(parts.corpus, parts.tokenizer, parts.identity, Path(parts.settings.cache), say)
+    model = parts.model(Shape(**record.accounting["shape"]))
+    load_model(model, elder.folder / WEIGHTS)
+    tune = Batches(
+        prepared.store,
+        Streams(parts.settings.seed, parts.settings.streams),
+        unit=parts.settings.batch.unit,
+        size=parts.settings.batch.size,
+        context=parts.settings.batch.context,
+        within_documents=parts.settings.batch.within_documents,
+        split="tune",
+    )
+    split = prepared.store.split("tune")
+    score = BitsPerByte(split="tune", at_most=max(1, split.documents * LOSS_BYTES // split.bytes), prefix="tune_")
+
+    def loss(measured: LanguageModel) -> float:
+        documents = partial(Documents, prepared)
+        subject = Subject(measured, prepared.tokenizer, model.shape.context, documents, parts.settings.precision)
+        return score(subject).scalars["tune_loss"]
+
+    return Sources(
+        parent=Parent(model.eval(), record.key, shared_ids(tokenizer, prepared.tokenizer)),
+        loss=loss,
+        batches=tune.__getitem__,
+        fit=partial(descend, batches=tune.__getitem__),
+    )
+
+
+def shared_ids(child: Tokenizer, parent: Tokenizer) -> torch.Tensor | None:
+    """The parent's id for each of the child's, or None where both have the same vocabulary.
+
+    Raises:
+        UserError: the child's tokenizer is neither its parent's nor pruned from it.
+    """
+    if child.hash == parent.hash:
+        return None
+    if child.origin is None or child.origin.hash != parent.hash:
+        raise UserError(
+            "tokenizer: the child's is neither its parent's nor pruned from it, so its token table has no rows to "
+            "inherit; take the parent's, or tokenizer=pruned with the parent's as tokenizer.of"
+        )
+    return torch.from_numpy(child.origin.ids_V)
