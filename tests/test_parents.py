@@ -44,6 +44,9 @@ def test_a_parent_keeps_its_childs_overrides_but_for_those_it_names() -> None:
         "model.norm.y=2",
         "model/ffn=swiglu",
     ]
+    nested = ["tokenizer=pruned", "tokenizer@tokenizer.of=file", "rounds=selected", "rounds/selection=uniform"]
+    assert parents.inherited(nested, ["tokenizer=bpe", "rounds=single"]) == ["tokenizer=bpe", "rounds=single"]
+    assert parents.inherited(nested[:1], nested[1:2]) == nested[:2]
 
 
 def test_a_childs_key_follows_its_parents_numbers(tmp_path: Path) -> None:

@@ -72,19 +72,18 @@ def composed(named: Reference, child: Sequence[str]) -> DictConfig:
 
 def inherited(child: Sequence[str], own: Sequence[str]) -> list[str]:
     """The child's overrides that a parent keeps, then its own: an option chosen anew takes no settings of the old."""
-    groups = {key(word) for word in own if (config_root() / key(word)).is_dir()} | {"init"}
     named = {key(word) for word in own}
-    kept = [
-        word
-        for word in child
-        if key(word) not in named and not any(key(word) == g or key(word).startswith(f"{dotted(g)}.") for g in groups)
-    ]
+    groups = {name for name in named if (config_root() / name).is_dir()} | {"init"}
+    below = tuple(
+        f"{start}{sign}" for group in groups for start, sign in ((dotted(group), "."), (group, "/"), (group, "@"))
+    )
+    kept = [word for word in child if key(word) not in {*named, *groups} and not key(word).startswith(below)]
     return [*kept, *own]
 
 
 def key(override: str) -> str:
     """What an override sets: ``model/ffn`` of ``model/ffn=gelu``, ``shape.depth`` of ``+shape.depth=3``."""
-    return override.split("=", 1)[0].lstrip("+~").split("@", 1)[0]
+    return override.split("=", 1)[0].lstrip("+~")
 
 
 def dotted(group: str) -> str:
