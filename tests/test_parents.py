@@ -12,9 +12,10 @@ import pytest
 from tests.commands import SMALL, text_files, tinylm
 from tests.test_keys import job_of, key_of
 from tinylm.compose import parents
+from tinylm.compose.main import invoke
 from tinylm.errors import UserError
 
-INHERIT = ["init=inherit", "init.parent.overrides=[shape.depth=4]"]
+INHERIT = ["init=inherit", 'init.parent.overrides=["shape.depth=4"]']
 
 SWEEP = """# @package _global_
 claim:
@@ -24,8 +25,8 @@ claim:
   baseline: scratch
   arms:
     scratch: {overrides: [init=scratch]}
-    ends: {overrides: [init=inherit, "init.parent.overrides=[shape.depth=4]"]}
-    uniform: {overrides: [init=inherit, init.layers=uniform, "init.parent.overrides=[shape.depth=4]"]}
+    ends: {overrides: [init=inherit, 'init.parent.overrides=["shape.depth=4"]']}
+    uniform: {overrides: [init=inherit, init.layers=uniform, 'init.parent.overrides=["shape.depth=4"]']}
   equal: bytes
   delta: 0.01
   seeds: [0, 1]
@@ -55,9 +56,9 @@ def test_a_childs_key_follows_its_parents_numbers(tmp_path: Path) -> None:
     assert child.parent is not None
     assert child.parent.key == key_of(*text, "shape.depth=4")
     assert child.parent.config["keep"] == "needed"
-    same = ["init=inherit", "init.parent.overrides=[shape.depth=4,root=/elsewhere,init=scratch]"]
+    same = ["init=inherit", 'init.parent.overrides=["shape.depth=4","root=/elsewhere","init=scratch"]']
     assert key_of(*text, *same) == child.key
-    assert key_of(*text, "init=inherit", "init.parent.overrides=[shape.depth=5]") != child.key
+    assert key_of(*text, "init=inherit", 'init.parent.overrides=["shape.depth=5"]') != child.key
     assert key_of(*text, *INHERIT, "init.rescale=false") != child.key
     assert job_of(*text, *INHERIT, "seed=1").parent.key != child.parent.key  # type: ignore[union-attr]
     shared = [job_of(*text, *INHERIT, "init.parent.seed=7", f"seed={seed}").parent for seed in (0, 1)]
@@ -70,15 +71,15 @@ def test_a_childs_key_follows_its_parents_numbers(tmp_path: Path) -> None:
         ([], "name the parent once"),
         (["init.parent.overrides=[]", "init.parent.run=abc"], "name the parent once"),
         (["init.parent.run=abc"], "no ended run's key begins with 'abc'"),
-        (["init.parent.overrides=[shape.dept=4]"], "dept"),
+        (['init.parent.overrides=["shape.dept=4"]'], "dept"),
         (["+init.parent.overides=[]"], "did you mean 'overrides'?"),
     ],
 )
 def test_a_parent_named_wrongly_is_refused(tmp_path: Path, overrides: list[str], culprit: str) -> None:
-    ended = tinylm("run", *text_files(tmp_path), *SMALL, "init=inherit", *overrides, cwd=tmp_path)
-    assert ended.returncode == 2, ended.stdout
-    (line,) = ended.stderr.strip().splitlines()
-    assert culprit in line
+    with pytest.raises(UserError) as caught:
+        invoke([*text_files(tmp_path), *SMALL, f"root={tmp_path}/runs", "init=inherit", *overrides], command="")
+    assert culprit in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_sweep_trains_parents_first_and_again_only_where_weights_are_needed(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_sweep_trains_parents_first_and_again_only_where_weights_are_needed(tm
 def test_a_child_of_the_same_shape_begins_where_its_parent_ended(tmp_path: Path) -> None:
     words = [*text_files(tmp_path / "text"), *SMALL, "optim.lr=1e-12", "precision=fp32"]
     child = tinylm(
-        "run", *words, "init=inherit", "init.parent.overrides=[optim.lr=0.01,budget.amount=30]", cwd=tmp_path
+        "run", *words, "init=inherit", 'init.parent.overrides=["optim.lr=0.01","budget.amount=30"]', cwd=tmp_path
     )
     assert child.returncode == 0, child.stderr
     by_parent = {bool(r["provenance"].get("parent")): r for r in records(tmp_path / "runs").values()}
@@ -138,10 +139,12 @@ def test_a_child_of_the_same_shape_begins_where_its_parent_ended(tmp_path: Path)
 
 
 def test_children_of_a_parent_that_diverged_fail_by_name(tmp_path: Path) -> None:
-    diverging = "init.parent.overrides=[optim.lr=1e30,update.clip=1e30,precision=fp32]"
-    ended = tinylm("run", *text_files(tmp_path), *SMALL, "init=inherit", diverging, cwd=tmp_path)
-    assert ended.returncode == 2, ended.stdout
-    assert "diverged at step" in ended.stderr + ended.stdout
+    diverging = 'init.parent.overrides=["optim.lr=1e30","update.clip=1e30","precision=fp32"]'
+    words = [*text_files(tmp_path / "text"), *SMALL, f"root={tmp_path}/runs", "init=inherit", diverging]
+    ended = invoke(words, command="").record
+    assert ended is not None
+    assert ended.status == "failed"
+    assert "diverged at step" in ended.error["message"]  # type: ignore[index]
 
 
 def test_names_of_parents_are_read_by_their_own_grammar() -> None:

@@ -49,7 +49,7 @@ def reference(config: Mapping[str, Any]) -> Reference | None:
     found = Reference(**schema.fields(node, Reference, "init.parent"))
     if (found.overrides is None) == (found.run is None):
         raise UserError(
-            "init.parent: name the parent once, by 'init.parent.overrides=[shape.depth=8]' (trained where it is "
+            "init.parent: name the parent once, by 'init.parent.overrides=[\"shape.depth=8\"]' (trained where it is "
             "missing) or by init.parent.run=KEY (`tinylm list runs` names them)"
         )
     if found.run is not None and found.seed is not None:
