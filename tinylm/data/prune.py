@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from tinylm.data.alphabet import Form, pieces
 from tinylm.data.tokens import Origin, Texts, Tokenizer
 from tinylm.errors import UserError
 
-AT_ONCE = 256  # texts encoded in one call
+AT_ONCE = 1 << 20  # letters encoded at once: memory holds no more of the text
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,23 @@ class Kept:
 def count(tokenizer: Tokenizer, texts: Iterable[str]) -> np.ndarray:
     """How often each id occurs in texts: int64 (V,). Special tokens, which no text encodes to, are never counted."""
     counts_V = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-    iterator = iter(texts)
-    while some := list(islice(iterator, AT_ONCE)):
-        for ids in tokenizer.encode_batch(some):
-            counts_V += np.bincount(ids, minlength=len(counts_V)) if ids else 0
+    for some in _gathered(texts):
+        ids = np.fromiter(chain.from_iterable(tokenizer.encode_batch(some)), np.int64)
+        counts_V += np.bincount(ids, minlength=len(counts_V))
     return counts_V
+
+
+def _gathered(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Texts in lists of about a megabyte, however long each is."""
+    some: list[str] = []
+    letters = 0
+    for text in texts:
+        some.append(text)
+        letters += len(text)
+        if letters >= AT_ONCE:
+            yield some
+            some, letters = [], 0
+    yield some
 
 
 def prune(
