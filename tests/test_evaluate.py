@@ -175,7 +175,7 @@ def test_effective_dimension_counts_the_directions_that_are_there() -> None:
     model = tiny_model(with_shape(vocab=258, context=CONTEXT))
     idle(model, 0)
     idle(model, 1)
-    texts = [bytes(range(place, place + 7)) for place in range(0, 250, 7)]
+    texts = [bytes(range(place, place + 10)) for place in range(0, 250, 10)]  # of 12 ids: windows of 8 and of 4
     of = replace(subject(*texts), model=model)
     with torch.no_grad():
         model.embedding.weight[:, 3:] = 0  # the stream is the embedding: three directions of alike variance
@@ -183,9 +183,15 @@ def test_effective_dimension_counts_the_directions_that_are_there() -> None:
     scalars = EffectiveDimension(share=0.99)(of).scalars
     assert scalars["effective_dimension_00"] == scalars["effective_dimension_01"] == 3
     assert EffectiveDimension(share=0.3)(of).scalars["effective_dimension_00"] == 1
-    windows = [model.embedding.weight[[256, *text]].detach().double() for text in texts]
+    ids = [part for text in texts for part in ([256, *text[:7]], [*text[7:], 257])]
+    windows = [model.embedding.weight[part].detach().double() for part in ids]
     expected = np.mean([np.linalg.norm(window - window.mean(0), "fro") for window in windows])
     assert scalars["diversity_01"] == pytest.approx(expected, rel=1e-5)
+    read: list[int] = []
+    hook = model.embedding.register_forward_hook(lambda module, given, gave: read.append(given[0].numel()))
+    EffectiveDimension(tokens=3 * CONTEXT)(of)
+    hook.remove()
+    assert len(read) == 3
     with torch.no_grad():
         model.embedding.weight[:] = 1.0
     alike = EffectiveDimension()(of).scalars

@@ -20,7 +20,7 @@ from tinylm.evaluate.evaluator import Evaluator, Scores, Subject, Text
 class EffectiveDimension(Evaluator):
     """How far the features of a layer's tokens have collapsed. Wang et al. 2023 (PanGu-pi, arXiv 2312.17276).
 
-    The features are the stream after each block, in fp32, of the first window of each document read.
+    The features are the stream after each block, in fp32, of windows that lie end to end in the documents read.
 
     Scores, a layer each: ``effective_dimension_00``, ...: the principal components (of the features about their mean)
     that hold ``share`` of the variance, the paper's d(0.8) in its section on feature collapse. ``diversity_00``, ...:
@@ -29,7 +29,7 @@ class EffectiveDimension(Evaluator):
 
     Args:
         split: which documents.
-        tokens: read at most, from documents evenly spread over the split; above the width, or they bound the answer.
+        tokens: read at most, in windows evenly spread over the split; above the width, or they bound the answer.
         share: of the variance.
     """
 
@@ -73,16 +73,14 @@ class EffectiveDimension(Evaluator):
         if not len(documents):
             raise UserError(f"the {self.split} split holds no text to read; give it a larger fraction or more text")
         device = next(subject.model.parameters()).device
-        left = self.tokens
-        for index in spread(len(documents), max(1, 2 * self.tokens // subject.context)):
-            text = Text(*documents[index])
-            ids_T = text.ids[: min(subject.context, left)].astype(np.int64)
-            ids_1T = torch.from_numpy(ids_T)[None]
+        count = max(1, self.tokens // subject.context)
+        texts = [Text(*documents[index]) for index in spread(len(documents), 2 * count)]  # some are short
+        starts = [(text, start) for text in texts for start in range(0, len(text.ids) - 1, subject.context)]
+        for index in spread(len(starts), count):
+            text, start = starts[index]
+            ids_1T = torch.from_numpy(text.ids[start : start + subject.context].astype(np.int64))[None]
             domain_1 = None if text.domain is None else torch.tensor([text.domain])
             yield Batch(ids_1T, torch.full_like(ids_1T, IGNORE), domain_B=domain_1).to(device)
-            left -= len(ids_T)
-            if left <= 0:
-                return
 
 
 class _Features:

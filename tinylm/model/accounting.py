@@ -60,7 +60,8 @@ def flops_per_token(model: LanguageModel, T: int) -> dict[str, float]:
     ``training_total`` count as if a token used all parameters.
     """
     attention = sum(block.attention.flops_per_token(T) for block in model.layers())
-    shortcut = sum(block.shortcut.flops_per_token() for block in model.layers() if block.shortcut is not None)
+    shortcuts = [block.shortcut for block in model.layers() if block.shortcut is not None]
+    shortcut = sum((part.flops_per_token() for part in shortcuts), 0.0)
     ffn = sum(block.ffn.flops_per_token() for block in model.layers())
     head = 2.0 * model.shape.width * model.shape.vocab
     forward = attention + shortcut + ffn + head
