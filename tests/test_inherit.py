@@ -266,7 +266,7 @@ def test_provenance_tells_the_origin_of_every_tensor() -> None:
     child, said = inherit(parent, with_shape(width=24, hidden=40, heads=2, kv_heads=1))
     names = [name for name, _ in child.named_parameters()]
     assert list(said.details["tensors"]) == names
-    assert json.loads(json.dumps(said.summary()))["details"]["layers"] == {"0": 0, "1": 3}
+    assert json.loads(json.dumps(said.details))["layers"] == {"0": 0, "1": 3}
     down = said.details["tensors"]["blocks.1.ffn.down.weight"]
     assert down == {"from": "blocks.3.ffn.down.weight", "kept": ["channels", "blocks.1.hidden"]}
     assert {entry for told in said.details["tensors"].values() for entry in told["kept"]} == said.details["kept"].keys()

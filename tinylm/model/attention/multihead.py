@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -17,18 +17,30 @@ class MultiHead(Attention):
     """Multi-head attention; ``shape.kv_heads`` below ``shape.heads`` shares keys and values between heads.
 
     Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2; grouped keys: Ainslie et al. 2023 (arXiv 2305.13245).
+
+    Args:
+        bias: ``qkv`` (Qwen2) or ``all`` (GPT-2) projections have one; None: none has.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("o.weight",)
-    axes: ClassVar[Mapping[str, str]] = {"q.weight": "HD", "k.weight": "GD", "v.weight": "GD", "o.weight": "DH"}
+    axes: ClassVar[Mapping[str, str]] = {
+        "q.weight": "HD",
+        "k.weight": "GD",
+        "v.weight": "GD",
+        "o.weight": "DH",
+        "q.bias": "H",
+        "k.bias": "G",
+        "v.bias": "G",
+        "o.bias": "D",
+    }
 
-    def __init__(self, shape: Shape, layer: int) -> None:
+    def __init__(self, shape: Shape, layer: int, bias: Literal["qkv", "all"] | None = None) -> None:
         super().__init__()
         self.shape = shape
-        self.q = nn.Linear(shape.width, shape.heads * shape.head_dim, bias=False)
-        self.k = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
-        self.v = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
-        self.o = nn.Linear(shape.heads * shape.head_dim, shape.width, bias=False)
+        self.q = nn.Linear(shape.width, shape.heads * shape.head_dim, bias=bias is not None)
+        self.k = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=bias is not None)
+        self.v = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=bias is not None)
+        self.o = nn.Linear(shape.heads * shape.head_dim, shape.width, bias=bias == "all")
 
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
         K = self.shape.head_dim

@@ -1,0 +1,178 @@
+"""Checkpoints of other houses give the logits that transformers gives, and nothing pickled is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tiny_model import tiny_model
+
+from tinylm.batch import Batch
+from tinylm.errors import UserError
+from tinylm.init.checkpoint import read
+from tinylm.init.initialiser import Sources, fill
+from tinylm.init.pretrained import Pretrained
+from tinylm.model.attention.multihead import MultiHead
+from tinylm.model.ffn.gelu import GELU
+from tinylm.model.lm import LanguageModel
+from tinylm.model.norm.layer import Layer
+from tinylm.model.norm.rms import RMS
+from tinylm.model.position.learned import Learned
+from tinylm.model.position.rotary import Rotary
+from tinylm.model.shape import Shape
+from tinylm.streams import Streams
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 40,
+    "vocab_size": 61,
+    "max_position_embeddings": 24,
+    "initializer_range": 0.3,
+}
+IDS_BT = torch.randint(0, 61, (2, 20), generator=torch.Generator().manual_seed(0))
+
+
+def llama(**options: Any) -> transformers.PreTrainedModel:
+    config = transformers.LlamaConfig(**{**SIZES, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, **options})
+    return transformers.LlamaForCausalLM(config)
+
+
+def qwen2(**options: Any) -> transformers.PreTrainedModel:
+    return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**{**SIZES, "tie_word_embeddings": True, **options}))
+
+
+def gpt2(**options: Any) -> transformers.PreTrainedModel:
+    sizes = {"n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": 61, "n_positions": 24, "initializer_range": 0.3}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**{**sizes, **options}))
+
+
+def trained(make: Callable[..., transformers.PreTrainedModel]) -> transformers.PreTrainedModel:
+    """A stand-in for a trained model: its biases and gains are not those of a fresh one."""
+    torch.manual_seed(0)
+    made = make()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.dim() == 1:
+                parameter += 0.3 * torch.randn(parameter.shape)
+    return made.eval()
+
+
+def saved(made: transformers.PreTrainedModel, folder: Path, **options: Any) -> Path:
+    made.save_pretrained(folder, **options)
+    return folder
+
+
+@torch.no_grad()
+def logits(model: LanguageModel) -> torch.Tensor:
+    return model.head(model(Batch(IDS_BT, IDS_BT)).hidden_BTD)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        llama,
+        partial(llama, tie_word_embeddings=True, head_dim=16, attention_bias=True),
+        qwen2,
+        gpt2,
+        partial(gpt2, activation_function="gelu", n_inner=48),
+    ],
+    ids=["llama", "llama-tied", "qwen2", "gpt2", "gpt2-gelu"],
+)
+def test_logits_are_those_of_transformers(make: Any, tmp_path: Path) -> None:
+    made = trained(make)
+    folder = saved(made, tmp_path)
+    with torch.no_grad():
+        expected = made(IDS_BT).logits
+    assert expected.std() > 0.3
+    torch.testing.assert_close(logits(read(folder).model), expected, rtol=0, atol=1e-4)
+
+
+def test_shards_and_the_short_names_of_gpt2_are_read(tmp_path: Path) -> None:
+    made = trained(gpt2)
+    sharded = saved(made, tmp_path / "shards", max_shard_size="20KB")
+    assert len(list(sharded.glob("*.safetensors"))) > 1
+    short = saved(made, tmp_path / "short")
+    tensors = load_file(short / "model.safetensors")
+    renamed = {name.removeprefix("transformer."): tensor.clone() for name, tensor in tensors.items()}
+    renamed["h.0.attn.bias"] = torch.ones(1)
+    save_file(renamed, short / "model.safetensors")
+    with torch.no_grad():
+        expected = made(IDS_BT).logits
+    for folder in (sharded, short):
+        torch.testing.assert_close(logits(read(folder).model), expected, rtol=0, atol=1e-4)
+
+
+def test_a_child_is_cut_out_of_a_checkpoint(tmp_path: Path) -> None:
+    folder = saved(trained(partial(llama, tie_word_embeddings=True, bos_token_id=1)), tmp_path / "tiny")
+    whole = read(folder)
+    parts = {"norm": partial(RMS, epsilon=1e-5), "position": partial(Rotary, base=500000.0)}
+    same = tiny_model(whole.model.shape, **parts)
+    said = fill(same, [Pretrained(str(folder))], Streams(0))
+    assert said[0].initialiser == "pretrained"
+    assert torch.equal(logits(same.eval()), logits(whole.model))
+    shape = Shape(2, 24, 2, 1, 8, 32, 63, 20, tied=True)  # two ids more: those that open and close documents
+    small = tiny_model(shape, **parts)
+    said = fill(small, [Pretrained(str(folder))], Streams(0), Sources())
+    assert said[0].details["layers"] == {"0": 0, "1": 2}
+    assert said[0].details["parent"] == "tiny"
+    assert torch.equal(small.embedding.weight[61], small.embedding.weight[1])
+    with pytest.raises(UserError, match=r"position has base=10000\.0 in the child and 500000\.0"):
+        fill(tiny_model(whole.model.shape), [Pretrained(str(folder))], Streams(0))
+    with pytest.raises(UserError, match="64 ids and the checkpoint 61"):
+        fill(tiny_model(Shape(2, 24, 2, 1, 8, 32, 64, 20, tied=True), **parts), [Pretrained(str(folder))], Streams(0))
+
+
+def test_gpt2s_parts_are_options_of_ours(tmp_path: Path) -> None:
+    checkpoint = read(saved(trained(gpt2), tmp_path)).model
+    parts = {"norm": Layer, "position": Learned, "ffn": partial(GELU, bias=True, unit="tanh")}
+    model = tiny_model(checkpoint.shape, attention=partial(MultiHead, bias="all"), **parts)
+    fill(model, [Pretrained(str(tmp_path))], Streams(0))
+    assert torch.equal(logits(model.eval()), logits(checkpoint))
+
+
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = saved(trained(llama), tmp_path / "llama")
+    plain = json.loads((made / "config.json").read_text())
+    refused = {
+        "not known; valid: llama, qwen2, gpt2": {"model_type": "bert"},
+        "rope_type=linear is not supported": {"rope_parameters": {"rope_type": "linear", "factor": 2.0}},
+        "hidden_act=relu is not supported": {"hidden_act": "relu"},
+        "and its config asks for": {"intermediate_size": 48},
+        "for which our model of its family has no place": {"num_hidden_layers": 2},
+        "it lacks model.layers.3": {"num_hidden_layers": 4},
+    }
+    for complaint, change in refused.items():
+        (made / "config.json").write_text(json.dumps({**plain, **change}))
+        with pytest.raises(UserError, match=complaint) as caught:
+            read(made)
+        assert "\n" not in str(caught.value)
+    (made / "model.safetensors").rename(made / "pytorch_model.bin")
+    (made / "config.json").write_text(json.dumps(plain))
+    with pytest.raises(UserError, match="never loaded"):
+        read(made)
+    with pytest.raises(UserError, match="no such folder"):
+        Pretrained(str(tmp_path / "nowhere"))
+
+    def refuse(*words: Any, **options: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(UserError, match=r"came from the hub \(ConnectionError\)"):
+        Pretrained("someone/something")
+
+
+def test_a_key_holds_the_content_and_not_the_place(tmp_path: Path) -> None:
+    here = Pretrained(str(saved(trained(llama), tmp_path / "here"))).content()
+    assert Pretrained(str((tmp_path / "here").rename(tmp_path / "there"))).content() == here
+    other = saved(trained(partial(llama, rms_norm_eps=1e-4)), tmp_path / "other")  # the same weights
+    assert Pretrained(str(other)).content() != here
