@@ -22,7 +22,7 @@ OPTIONS = [(group, option) for group, options in variants().items() for option i
 def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> None:
     """Composed, validated against constructors, its parts built and its shape solved."""
     from tests.test_keys import job_of
-    from tinylm.compose.parts import rehearse
+    from tinylm.compose.rehearsal import rehearse
 
     text = text_files(tmp_path) if group != "data" or option == "files" else []
     if (group, option) == ("tokenizer", "file"):

@@ -46,7 +46,8 @@ def test_moving_text_leaves_the_key_and_editing_a_byte_changes_it(tmp_path: Path
 def test_a_tokenizer_counts_by_its_content(tmp_path: Path) -> None:
     from tiny_tokenizers import form, saved
 
-    from tinylm.compose.parts import planned_shape, rehearse
+    from tinylm.compose.parts import planned_shape
+    from tinylm.compose.rehearsal import rehearse
 
     text = text_files(tmp_path)
     made = json.loads(form("letters"))

@@ -73,6 +73,10 @@ def test_a_childs_key_follows_its_parents_numbers(tmp_path: Path) -> None:
         (["init.parent.run=abc"], "no ended run's key begins with 'abc'"),
         (['init.parent.overrides=["shape.dept=4"]'], "dept"),
         (["+init.parent.overides=[]"], "did you mean 'overrides'?"),
+        (['init.parent.overrides=["shape.depth=1"]'], "too small for its child (depth 1 < 2)"),
+        (['init.parent.overrides=["model/ffn=gelu"]'], "GELU in the parent"),
+        (['init.parent.overrides=["tokenizer.vocab=290"]'], "neither its parent's (BPE of 290 ids) nor pruned"),
+        (['init.parent.overrides=["tokenizer.vocab=10"]'], "its parent: tokenizer.vocab=10 is below"),
     ],
 )
 def test_a_parent_named_wrongly_is_refused(tmp_path: Path, overrides: list[str], culprit: str) -> None:

@@ -75,7 +75,7 @@ def _run_here(config: DictConfig) -> dict[str, Any]:
     job = keys.job(config, HydraConfig.get())
     record = _ended(job)
     if record is None:
-        from tinylm.compose.parts import rehearse
+        from tinylm.compose.rehearsal import rehearse
 
         wrong = rehearse([job])
         if wrong:

@@ -1,4 +1,4 @@
-"""From a job's plain config to the parts of a run, and a rehearsal that trains nothing."""
+"""From a job's plain config to the parts of a run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import Any
 from tinylm.compose import schema
 from tinylm.compose.keys import Job
 from tinylm.compose.schema import make
-from tinylm.errors import UserError, nearest
+from tinylm.errors import UserError
 from tinylm.model.accounting import counter
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
 from tinylm.runs.parts import Elder, Parts
 from tinylm.runs.settings import Batching, Settings
-from tinylm.streams import NAMES
 from tinylm.train.recipe import Recipe
 
 
@@ -65,39 +64,6 @@ def model_factory(config: dict[str, Any]) -> partial[LanguageModel]:
     named = {slot: node for slot, node in config["model"].items() if node}
     slots = schema.fields({**named, "shape": None}, LanguageModel, "model")
     return partial(LanguageModel, **{slot: make(node) for slot, node in slots.items() if slot != "shape"})
-
-
-def rehearse(jobs: list[Job]) -> list[str]:
-    """What would keep ``jobs`` from running: a line each. Builds the parts and solves the shapes; trains nothing."""
-    wrong = []
-    for job in jobs:
-        try:
-            build(job)
-            planned_shape(job)
-            _fits(job.config)
-        except UserError as error:
-            wrong.append(f"{' '.join(job.overrides)}: {error}" if len(jobs) > 1 else str(error))
-    return wrong
-
-
-def _fits(config: dict[str, Any]) -> None:
-    """Refuse parts that do not go together.
-
-    Raises:
-        UserError: rows of bytes vary in tokens, and positions from a table end with it; a stream or a number of
-            threads that there is not.
-    """
-    unknown = sorted(set(config["streams"]) - set(NAMES))
-    if unknown:
-        raise UserError(f"streams.{unknown[0]}: there is no such random stream{nearest(unknown[0], NAMES)}")
-    if config["machine"]["threads"] < 1:
-        raise UserError(f"machine.threads: {config['machine']['threads']} threads compute nothing; take at least 1")
-    if config["batch"]["unit"] == "bytes" and not make(config["model"]["position"]).func.any_length:
-        option = str(config["model"]["position"]["_target_"]).split(".")[-2]
-        raise UserError(
-            f"model/position={option} reaches a fixed number of tokens, and rows of batch.unit=bytes vary in it; "
-            "take model/position=rotary, alibi or none, or batch.unit=tokens"
-        )
 
 
 def planned_shape(job: Job) -> Solved:

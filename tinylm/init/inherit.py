@@ -80,6 +80,19 @@ class Inherit:
         self.importance = table[neurons]()
         self.neurons = neurons
 
+    def check(self, child: LanguageModel, parent: LanguageModel, name: str) -> None:
+        """Refuse before any training what could not be inherited; both models may lie on the meta device.
+
+        Raises:
+            UserError: the parent is too small, or it is made of other parts.
+        """
+        refuse_small(child.shape, parent.shape, name, rest=self.rest == "scratch")
+        few = range(min(child.shape.depth, parent.shape.depth))  # which layers stay is not known yet; all are alike
+        refuse_strange(child, parent, {layer: layer for layer in few}, name)
+        wanted = budgets(child.shape, parent.shape, len(few))
+        if wanted:
+            refuse_uncut(child, Parent(parent, name), wanted, self.rescale)
+
     @torch.no_grad()
     def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
         """Fill what the parent has; with ``rest: scratch`` everything."""

@@ -1,0 +1,84 @@
+"""A rehearsal: everything about a job that can be found wrong before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from tinylm.compose.keys import Job
+from tinylm.compose.parts import build, model_factory, planned_shape
+from tinylm.compose.schema import make
+from tinylm.errors import UserError, nearest
+from tinylm.streams import NAMES
+
+
+def rehearse(jobs: list[Job]) -> list[str]:
+    """What would keep ``jobs`` from running: a line each. Builds the parts and solves the shapes; trains nothing."""
+    wrong = []
+    known: dict[str, str | None] = {}  # of parents, which many children share
+    for job in jobs:
+        for elder in job.ancestors():
+            if elder.key not in known:
+                known[elder.key] = _wrong_with(elder)
+        inherited = [f"its parent: {known[elder.key]}" for elder in job.ancestors() if known[elder.key]]
+        said = inherited[0] if inherited else _wrong_with(job)
+        if said is not None:
+            wrong.append(f"{' '.join(job.overrides)}: {said}" if len(jobs) > 1 else said)
+    return wrong
+
+
+def _wrong_with(job: Job) -> str | None:
+    try:
+        build(job)
+        planned_shape(job)
+        _fits(job.config)
+        _inherits(job)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _fits(config: dict[str, Any]) -> None:
+    """Refuse parts that do not go together.
+
+    Raises:
+        UserError: rows of bytes vary in tokens, and positions from a table end with it; a stream or a number of
+            threads that there is not.
+    """
+    unknown = sorted(set(config["streams"]) - set(NAMES))
+    if unknown:
+        raise UserError(f"streams.{unknown[0]}: there is no such random stream{nearest(unknown[0], NAMES)}")
+    if config["machine"]["threads"] < 1:
+        raise UserError(f"machine.threads: {config['machine']['threads']} threads compute nothing; take at least 1")
+    if config["batch"]["unit"] == "bytes" and not make(config["model"]["position"]).func.any_length:
+        option = str(config["model"]["position"]["_target_"]).split(".")[-2]
+        raise UserError(
+            f"model/position={option} reaches a fixed number of tokens, and rows of batch.unit=bytes vary in it; "
+            "take model/position=rotary, alibi or none, or batch.unit=tokens"
+        )
+
+
+def _inherits(job: Job) -> None:
+    """Refuse a parent out of which no such child can be made.
+
+    Raises:
+        UserError: another tokenizer, too small a model, or one of other parts.
+    """
+    if job.parent is None:
+        return
+    ours, theirs = job.identity["tokenizer"], job.parent.identity["tokenizer"]
+    if theirs not in (ours, ours.get("of")):
+        raise UserError(
+            f"tokenizer: the child's ({_named(ours)}) is neither its parent's ({_named(theirs)}) nor pruned from it, so "
+            "its token table has no rows to inherit; name the parent's tokenizer in init.parent.overrides"
+        )
+    with torch.device("meta"):
+        child, elder = (model_factory(one.config)(planned_shape(one).shape) for one in (job, job.parent))
+    make(job.config["init"]).check(child, elder, job.parent.key)
+
+
+def _named(tokenizer: Mapping[str, Any]) -> str:
+    kind = str(tokenizer["_target_"]).rsplit(".", 1)[-1]
+    return f"{kind} of {tokenizer['vocab']} ids" if tokenizer.get("vocab") else kind
