@@ -71,8 +71,8 @@ def _inherits(job: Job) -> None:
     ours, theirs = job.identity["tokenizer"], job.parent.identity["tokenizer"]
     if theirs not in (ours, ours.get("of")):
         raise UserError(
-            f"tokenizer: the child's ({_named(ours)}) is neither its parent's ({_named(theirs)}) nor pruned from it, so "
-            "its token table has no rows to inherit; name the parent's tokenizer in init.parent.overrides"
+            f"tokenizer: the child's ({_named(ours)}) is neither its parent's ({_named(theirs)}) nor pruned from it: "
+            "there are no rows to inherit; name the parent's tokenizer in init.parent.overrides"
         )
     with torch.device("meta"):
         child, elder = (model_factory(one.config)(planned_shape(one).shape) for one in (job, job.parent))
