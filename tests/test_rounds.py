@@ -43,6 +43,7 @@ from tinylm.train.rounds.selection.easiest import Easiest
 from tinylm.train.rounds.selection.hardest import Hardest
 from tinylm.train.rounds.selection.loss_softmax import LossSoftmax
 from tinylm.train.rounds.selection.uniform import Uniform
+from tinylm.train.rounds.single import Single
 from tinylm.train.slots import Selection
 
 HOUSE = Path(__file__).parents[1]
@@ -260,6 +261,18 @@ def test_a_later_round_never_needs_more_than_there_is(number: int, rate: float, 
     for before, after in itertools.pairwise(at):
         assert 0 < after - before <= at[0]
         assert after - before == pytest.approx(rate * at[0], abs=1 + rate)
+
+
+@pytest.mark.parametrize("name", ["multi_round", "round_options"])
+def test_arms_of_the_sweeps_are_equal_in_flops(name: str) -> None:
+    """Their tokens, and the scoring that goes with them, make up those of the single round."""
+    sweep = yaml.safe_load((HOUSE / f"sweeps/{name}.yaml").read_text())
+    for arm in sweep["claim"]["arms"].values():
+        said = dict(word.split("=") for word in arm["overrides"])
+        rate, number = float(said.get("rounds.rate", 0.5)), int(said.get("rounds.number", 2))
+        rounds = Selected(Uniform(), number, rate) if said["rounds"] == "selected" else Single()
+        tokens = int(said.get("budget.amount", sweep["budget"]["amount"]))
+        assert tokens * (1 + rounds.scoring()) == pytest.approx(6_000_000, rel=1e-6)
 
 
 def test_two_to_one_is_a_rate_of_one_half() -> None:

@@ -17,6 +17,7 @@ from tinylm.errors import Diverged, Interrupted
 from tinylm.streams import Streams
 from tinylm.train.module import TrainingModule
 from tinylm.train.recipe import Batches, Fit, Machine, Recipe
+from tinylm.train.review import LEAST_TILT
 from tinylm.train.session import Nats, Score, Session
 from tinylm.train.signals import StopSignals
 
@@ -100,9 +101,11 @@ def _answer(session: Session) -> Fit:
     state["tokens_per_second"] = state["tokens"] / state["seconds"] if state["seconds"] else 0.0
     del state["sums"], state["count"]
     state["rounds"] = [review.summary() for review in session.curriculum.reviews()]
-    if (selection := session.recipe.rounds.selection) is not None and not selection.blind:
+    rounds = session.recipe.rounds
+    if rounds.selection is not None and not rounds.selection.blind:
+        drawn = f"drawn by {type(rounds.selection).__name__} with a tilt below {LEAST_TILT} nats a token"
         state["warnings"] += [
-            f"the text of round {told['round'] + 1} is {told['mark']}: its tilt is {told['tilt']:.4f} nats a token"
+            f"the {rounds.unit} units of round {told['round'] + 1} were {drawn}: {told['mark']}"
             for told in state["rounds"]
             if told.get("mark")
         ]
