@@ -150,7 +150,10 @@ def _run_parents(
     manifest: Manifest | None,
 ) -> None:
     """Run what ``waiting`` ones of the children begin from, the eldest first: no child waits for a run of its stage."""
-    elders = {elder.key: (elder, role) for task, role in children for elder in task.ancestors()}
+    elders: dict[str, tuple[keys.Job, Role]] = {}
+    for task, role in children:
+        for elder in task.ancestors():
+            elders.setdefault(elder.key, (elder, role))
     if not elders:
         return
     needed = {elder.key: elder for task, _ in waiting for elder in task.ancestors()}
