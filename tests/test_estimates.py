@@ -23,6 +23,7 @@ from tinylm.report.page import write_report
 from tinylm.report.rank_correlation import rank_correlation
 from tinylm.report.sample import Sample
 from tinylm.report.verdicts import Estimate
+from tinylm.report.wording import answer
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "spearman": {"x": "shape.depth", "region": [0.0, 1.0]},
@@ -232,6 +233,15 @@ def test_the_table_of_verdicts(
     low: float, high: float, region: tuple[float | None, float | None], verdict: str
 ) -> None:
     assert within(low, high, region) == verdict
+
+
+def test_without_a_region_there_is_no_verdict(tmp_path: Path) -> None:
+    width = {"kind": "spearman", "x": "shape.depth", "region": None}
+    sweep = sampled(tmp_path / "runs", estimates={"width": width})
+    (found,) = sweep.verdicts().estimates
+    assert (found.verdict, found.region) == (None, None)
+    assert found.ci_low is not None
+    assert answer(sweep.verdicts()).endswith("n = 12 arms).")
 
 
 def sampled(root: Path, number: int = 12, **options: Any) -> Sweep:

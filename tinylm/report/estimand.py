@@ -50,12 +50,13 @@ class Estimand(ABC):
 
     Fields:
         kind: the file's name in ``estimates/``; the class has the same name in capitals and lower case.
-        region: where the source leads us to expect it, [low, high]; null: open to that side.
+        region: where the source leads us to expect it, [low, high]; null for one: open to that side; null for both
+            together: it leads us to expect nothing, and there is no verdict.
         claim, source: the expectation in words, and where it comes from.
     """
 
     kind: str
-    region: list[float | None]
+    region: list[float | None] | None
     claim: str | None = None
     source: str | None = None
 
@@ -108,9 +109,11 @@ def kinds() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(KINDS).__path__))
 
 
-def _region(region: list[float | None], where: str) -> None:
+def _region(region: list[float | None] | None, where: str) -> None:
+    if region is None:
+        return
     if len(region) != 2 or region == [None, None]:
-        raise UserError(f"{where}: expected [low, high] with at most one of them null, got {region}")
+        raise UserError(f"{where}: expected [low, high] with at most one of them null, or null, got {region}")
     low, high = region
     if low is not None and high is not None and not low < high:
         raise UserError(f"{where}: {low:g} is not below {high:g}")

@@ -36,14 +36,14 @@ def within(low: float, high: float, region: Sequence[float | None]) -> Outcome:
 
 
 def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim) -> Estimate:
-    low, high = estimand.region
+    region = None if estimand.region is None else (estimand.region[0], estimand.region[1])
     told = Estimate(
         name=name,
         value=None,
         ci_low=None,
         ci_high=None,
-        region=(low, high),
-        verdict="undecided",
+        region=region,
+        verdict=None if region is None else "undecided",
         kind=estimand.kind,
         claim=estimand.claim,
         source=estimand.source,
@@ -73,7 +73,7 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim)
         ci_low=found.low,
         ci_high=found.high,
         interval_level=1 - claim.alpha,
-        verdict=within(found.low, found.high, estimand.region),
+        verdict=None if region is None else within(found.low, found.high, region),
         reason=found.method,
     )
 

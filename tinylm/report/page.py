@@ -19,11 +19,16 @@ from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect
 from tinylm.report.compare import decide
+from tinylm.report.factors import confounded, factors, matrix
+from tinylm.report.figures.correlations import correlations, properties
 from tinylm.report.figures.cost import quality
 from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.forest import differences
+from tinylm.report.figures.layers import by_layer
+from tinylm.report.figures.pareto import pareto
 from tinylm.report.figures.sensitivity import sensitivity
-from tinylm.report.figures.style import colours, save
+from tinylm.report.figures.style import MANY, colours, save, shades
+from tinylm.report.figures.valley import valley
 from tinylm.report.history import history
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.sample import Sample
@@ -31,12 +36,21 @@ from tinylm.report.verdicts import Verdicts
 
 __all__ = ["Report", "archive", "write_report"]
 
+_SHADED = ("learning_curves", "quality", "pareto", "layer_skip", "effective_dimension")  # colour is the arm's
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that Holm's procedure used; it excludes zero exactly when the adjusted p is below "
     "alpha.",
     "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
     "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
+    "properties": "What the arms are, and how well they did: a dot an arm.",
+    "correlations": "Rank correlations over the arms; quality is positive where better.",
+    "pareto": "Quality against decoding time. Dots: one run each; diamonds: means, filled on the front (line): no "
+    "other arm is both better and faster. Times depend on the machine and on what else it did.",
+    "valley": "The valley over the tuned key, and the power law through its lowest points. Dots: one seed each.",
+    "layer_skip": "What a model loses when one layer is skipped, on the tune split. Thin: one run each; bold: means.",
+    "effective_dimension": "Principal components that hold 80% of the features' variance after each layer, unless the "
+    "config says another share. Thin: one run each; bold: means.",
     "sensitivity": "What tuning saw, on seeds and text that no verdict uses. Rings: chosen.",
 }
 
@@ -72,12 +86,18 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     claim = manifest.claim
     placed = by_arm(runs, manifest)
     curves = history(*roots, keys=set(placed["key"]))
-    figures = _figures(verdicts, claim, placed, curves, out / "figures")
+    arms = factors(placed, claim)
+    figures = _figures(verdicts, claim, placed, curves, arms, out / "figures")
     verdicts.write(out / "verdicts.json")
     write_text(out / "results.csv", _csv(placed))
-    facts = _facts(verdicts, manifest, claim, placed) | {
+    facts = _facts(verdicts, manifest, claim, placed, arms) | {
         "figures": [
-            {"name": key, "caption": _CAPTIONS[key], "svg": Markup(svg), "width": _width(svg)}
+            {
+                "name": key,
+                "caption": _CAPTIONS[key] + _shaded(claim, arms, key),
+                "svg": Markup(svg),
+                "width": _width(svg),
+            }
             for key, svg in figures.items()
         ],
         "warnings": [*verdicts.warnings, *curves.attrs["warnings"]],
@@ -92,15 +112,26 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
 
 
 def _figures(
-    verdicts: Verdicts, claim: Claim, placed: pd.DataFrame, curves: pd.DataFrame, folder: Path
+    verdicts: Verdicts,
+    claim: Claim,
+    placed: pd.DataFrame,
+    curves: pd.DataFrame,
+    arms: pd.DataFrame | None,
+    folder: Path,
 ) -> dict[str, str]:
     """Figure name -> SVG text, of those that the runs have numbers for, in the page's order."""
-    ink = colours(list(claim.arms), claim.baseline)
+    ink = _ink(claim, arms)
     drawn = {
         "differences": differences(verdicts),
+        "properties": None if arms is None else properties(arms, list(arms.columns[:-1]), claim.metric),
+        "correlations": None if arms is None else correlations(matrix(arms, claim)),
         "learning_curves": learning_curves(curves, placed, ink),
         "quality": quality(placed, claim.metric, ink),
+        "pareto": pareto(placed, claim.metric, claim.direction, ink),
         "sensitivity": sensitivity(placed, claim, ink),
+        "valley": valley(placed, claim),
+        "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
+        "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),
     }
     written = {}
     for name, figure in drawn.items():
@@ -113,13 +144,30 @@ def _figures(
     return written
 
 
+def _ink(claim: Claim, arms: pd.DataFrame | None) -> dict[str, str]:
+    """Arm -> colour; where there are more arms than colours, a shade by the first property."""
+    plain = colours(list(claim.arms), claim.baseline)
+    if arms is None or len(claim.arms) <= MANY:
+        return plain
+    return plain | shades({str(arm): float(value) for arm, value in arms.iloc[:, 0].items()})
+
+
+def _shaded(claim: Claim, arms: pd.DataFrame | None, figure: str) -> str:
+    if figure not in _SHADED or arms is None or len(claim.arms) <= MANY:
+        return ""
+    values = arms.iloc[:, 0]
+    return f" Colour: {values.name}, from {values.min():g} (dark) to {values.max():g} (light)."
+
+
 def _width(svg: str) -> int:
     """The width in pixels at which an SVG's text has the size of the page's notes."""
     points = float(svg.split('viewBox="', 1)[1].split('"', 1)[0].split()[2])
     return round(points * 4 / 3 * 1.05)
 
 
-def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.DataFrame) -> dict[str, Any]:
+def _facts(
+    verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.DataFrame, arms: pd.DataFrame | None
+) -> dict[str, Any]:
     ended = placed[placed["status"] != "not run"].drop_duplicates("key")
     hours = float(pd.to_numeric(ended["cost.seconds"]).sum()) / 3600 if "cost.seconds" in ended else 0.0
     declared = {
@@ -130,8 +178,10 @@ def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.Data
         "equal": f"{wording.equal_in_words(claim.equal)}, within {claim.tolerance:.1%}",
         "metric": f"{wording.unit(claim.metric)}, {claim.direction} is better",
         "smallest effect worth having": f"{claim.delta:g}",
-        "alpha": f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), Holm"
-        + (f"; {claim.alpha:g} for each of {len(claim.estimates)} estimate(s)" if claim.estimates else ""),
+        "alpha": "; ".join(
+            [f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), Holm"] * bool(claim.comparisons)
+            + [f"{claim.alpha:g} for each of {len(claim.estimates)} estimate(s)"] * bool(claim.estimates)
+        ),
         "seeds": ", ".join(map(str, claim.seeds)),
         "tuned": "nothing" if claim.tune is None else _tuned(claim),
         "cost, as declared": claim.cost or "not stated",
@@ -144,7 +194,8 @@ def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.Data
         for arm, against in claim.comparisons.items()
     ]
     expected += [
-        f"{item.name.replace('_', ' ')}: {wording.region(item)}{_said(item.claim)}" for item in verdicts.estimates
+        f"{item.name.replace('_', ' ')}: {wording.region(item) if item.region else 'no expectation'}{_said(item.claim)}"
+        for item in verdicts.estimates
     ]
     return {
         "name": manifest.name,
@@ -155,6 +206,9 @@ def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.Data
         "expected": expected,
         "detectable": verdicts.minimum_detectable_effect,
         "unit": wording.unit(verdicts.metric),
+        "correlation_table": tables.correlation_table(None if arms is None else matrix(arms, claim)),
+        "confounded": [] if arms is None else confounded(matrix(arms, claim)),
+        "arm_table": tables.arm_table(arms, claim),
         "estimate_table": tables.estimate_table(verdicts),
         "source_table": tables.source_table(verdicts),
         "verdict_table": tables.verdict_table(verdicts),
@@ -171,7 +225,7 @@ def _facts(verdicts: Verdicts, manifest: Manifest, claim: Claim, placed: pd.Data
 def _sentences(verdicts: Verdicts) -> list[tuple[str, str]]:
     """Verdict and sentence of every result, where the answer is not all of them."""
     told: list[tuple[str, str]] = [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons]
-    told += [(item.verdict, wording.estimate_sentence(item)) for item in verdicts.estimates]
+    told += [(item.verdict or "", wording.estimate_sentence(item)) for item in verdicts.estimates]
     return told if len(told) > 1 else []
 
 

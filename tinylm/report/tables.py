@@ -73,7 +73,7 @@ def estimate_table(verdicts: Verdicts) -> pd.DataFrame:
                 "interval": interval(item),
                 "level": "–" if item.interval_level is None else f"{item.interval_level:.1%}",
                 "expected": region(item),
-                "verdict": item.verdict + (" (extended)" if item.extended else ""),
+                "verdict": (item.verdict or "–") + (" (extended)" if item.extended else ""),
                 "n": f"{item.n} {item.unit}".strip(),
             }
             for item in verdicts.estimates
@@ -93,6 +93,28 @@ def source_table(verdicts: Verdicts) -> pd.DataFrame:
                 "reason": item.reason,
             }
             for item in verdicts.estimates
+        ]
+    )
+
+
+def correlation_table(matrix: pd.DataFrame | None) -> pd.DataFrame:
+    """Rank correlations, a row and a column a property; empty without any."""
+    if matrix is None:
+        return pd.DataFrame()
+    rows = [{"": name} | {str(k): signed(v, 2) for k, v in row.items()} for name, row in matrix.iterrows()]
+    return pd.DataFrame(rows)
+
+
+def arm_table(arms: pd.DataFrame | None, claim: Claim) -> pd.DataFrame:
+    """The properties and the metric of each arm, best first; empty without any."""
+    if arms is None:
+        return pd.DataFrame()
+    ordered = arms.sort_values(claim.metric, ascending=claim.direction == "lower")
+    return pd.DataFrame(
+        [
+            {"arm": claim.label(str(arm))}
+            | {str(k): f"{v:.4f}" if k == claim.metric else f"{v:.4g}" for k, v in row.items()}
+            for arm, row in ordered.iterrows()
         ]
     )
 

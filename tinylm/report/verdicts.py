@@ -100,8 +100,9 @@ class Estimate:
     Fields:
         name, kind: as declared.
         value: None where the runs give none; without ``ci_low`` and ``ci_high`` it is for telling only.
-        region: where it was expected; None: open to that side.
-        verdict, reason: contradicted where the whole interval lies outside, else undecided; and why.
+        region: where it was expected, a bound that is None being open; None: nowhere in particular.
+        verdict, reason: contradicted where the whole interval lies outside, else undecided; and why. None: it was
+            expected nowhere in particular.
         claim, source: the expectation in words, and where it comes from.
         n, unit: how many of what it rests on.
         interval_level: such as 0.95; each estimate has its own, nothing is shared over them.
@@ -112,8 +113,8 @@ class Estimate:
     value: float | None
     ci_low: float | None
     ci_high: float | None
-    region: tuple[float | None, float | None]
-    verdict: Outcome
+    region: tuple[float | None, float | None] | None
+    verdict: Outcome | None
     reason: str = ""
     kind: str = ""
     claim: str | None = None

@@ -91,10 +91,12 @@ def value(estimate: Estimate) -> str:
 
 def region(estimate: Estimate) -> str:
     """Where an estimate was expected, in words."""
+    if estimate.region is None:
+        return "–"
     low, high = estimate.region
     if low is None:
         return f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def estimate_sentence(estimate: Estimate) -> str:
@@ -104,6 +106,8 @@ def estimate_sentence(estimate: Estimate) -> str:
         return f"{name} is not estimated: {estimate.reason}"
     level = f"{estimate.interval_level:.0%} interval {interval(estimate)}"
     over = f"n = {estimate.n} {estimate.unit}"
+    if estimate.verdict is None:
+        return f"{name} is {value(estimate)} ({level}, {over})"
     return f"{name} is {value(estimate)} ({level}, {over}; expected {region(estimate)}): {estimate.verdict}"
 
 
@@ -113,7 +117,7 @@ def answer(verdicts: Verdicts) -> str:
     if len(told) + len(estimates) <= _IN_FULL:
         said = [sentence(item, verdicts) for item in told] + [estimate_sentence(item) for item in estimates]
         return "; ".join(said) + "."
-    held = Counter(item.verdict for item in estimates)
+    held = Counter(item.verdict or "without expectation" for item in estimates)
     counted = f"of {len(estimates)} estimates " + ", ".join(f"{n} {name}" for name, n in held.items())
     if not told:
         return counted[0].upper() + counted[1:] + "."

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tinylm.report.figures.style import grid, label_right, style
+from tinylm.report.figures.style import MANY, grid, label_right, style
 from tinylm.report.wording import amount
 
 _PANELS = (
@@ -46,6 +46,7 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
 def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: float) -> None:
     top, bottom = -np.inf, np.inf
     ends: list[tuple[float, str, str]] = []
+    bold = 1.8 if lines["arm"].nunique() <= MANY else 0.9
     for arm, own in lines.groupby("arm", sort=False):
         ink = colours[str(arm)]
         curves = [_smooth(run.sort_values("tokens"), window) for _, run in own.groupby("seed")]
@@ -55,7 +56,7 @@ def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: 
         reach = min(tokens[-1] for tokens, _ in curves)
         at = np.linspace(max(tokens[0] for tokens, _ in curves), reach, 200)
         mean = np.mean([np.interp(at, tokens, values) for tokens, values in curves], axis=0)
-        axes.plot(at, mean, color=ink, linewidth=1.8)
+        axes.plot(at, mean, color=ink, linewidth=bold)
         late = np.concatenate([values[tokens >= _SKIPPED * tokens[-1]] for tokens, values in curves])
         top, bottom = max(top, late.max()), min(bottom, late.min())
         ends.append((float(mean[-1]), str(own["label"].iloc[0]), ink))

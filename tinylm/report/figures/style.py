@@ -9,17 +9,19 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D1F", "#7A5195")
+MANY = 14  # names or colours that a reader still tells apart
 VERDICT_COLOURS = {
     "better": "#0072B2",
     "worse": "#D55E00",
@@ -67,6 +69,15 @@ def colours(arms: Sequence[str], baseline: str | None) -> dict[str, str]:
     return found if baseline is None else {baseline: INK} | found
 
 
+def shades(values: Mapping[str, float]) -> dict[str, str]:
+    """Arm -> colour by a property, dark where it is small: for more arms than a palette has colours."""
+    low, high = min(values.values()), max(values.values())
+    scale = mpl.colormaps["viridis"]
+    return {
+        arm: to_hex(scale(0.85 * (value - low) / (high - low) if high > low else 0.0)) for arm, value in values.items()
+    }
+
+
 def spread(positions: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
     """Positions moved apart to at least ``gap``, in the same order, each group about its own middle.
 
@@ -103,7 +114,12 @@ def _group(
 
 
 def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colour: Sequence[str]) -> None:
-    """Names beside the right edge at the heights (data) of what they name, moved apart where they would touch."""
+    """Names beside the right edge at the heights (data) of what they name, moved apart where they would touch.
+
+    More than fourteen names are left out: they would be a wall.
+    """
+    if len(texts) > MANY:
+        return
     low, high = axes.get_ylim()
     tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
     gap = (high - low) * 0.165 / max(tall, 0.5)

@@ -1,0 +1,88 @@
+"""Figures are drawn where runs have their numbers and nowhere else; what they compute is checked, not their pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from synthetic_sweep import Sweep
+
+from tinylm.record import RunRecord
+from tinylm.report.arms import by_arm
+from tinylm.report.factors import confounded, factors, matrix
+from tinylm.report.figures.pareto import front
+from tinylm.report.page import write_report
+
+
+def told(sweep: Sweep, key: str, **metrics: float) -> None:
+    """Add scalars to a run's record."""
+    record = RunRecord.read(sweep.root / key)
+    record.metrics.update(metrics)
+    record.write(sweep.root / key)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=9))
+def test_the_front_is_what_no_other_beats_on_both(points: list[tuple[int, int]]) -> None:
+    cost, score = np.array(points, float).T
+    found = front(cost, score, "lower")
+    beaten = [any((b <= a).all() and (b < a).any() for b in np.array(points)) for a in np.array(points)]
+    assert {points[rank] for rank in found} == {point for point, worse in zip(points, beaten, strict=True) if not worse}
+    assert front(cost, -score, "higher") == found
+
+
+def test_a_report_draws_what_its_runs_have_numbers_for(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    for arm, depth in (("d4", 4), ("d8", 8)):
+        for seed in range(2):
+            key = sweep.run(arm, seed, 1.9 - 0.01 * depth + 0.001 * seed)
+            layers = {f"skip_{layer:02d}": 0.1 * (layer - 1) for layer in range(depth)}
+            wide = {f"effective_dimension_{layer:02d}": 20.0 + layer for layer in range(depth)}
+            told(sweep, key, decode_ms_per_token_uncached=float(depth), **layers, **wide)
+    sweep.manifest()
+    write_report(sweep.name, [sweep.root], tmp_path / "out")
+    drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
+    assert drawn == {"differences", "quality", "pareto", "layer_skip", "effective_dimension"}
+
+
+def test_the_valley_is_drawn_from_compared_arms(tmp_path: Path) -> None:
+    rates, sizes = (0.001, 0.002, 0.004), (2, 4, 8)
+    law = {"kind": "power_law_optimum", "x": "batch.size", "tuned": "optim.lr", "region": [-0.1, 0.1]}
+    arms: dict[str, dict] = {f"b{size}_{rate}": {} for size in sizes for rate in rates}
+    block = {"arms": arms, "baseline": None, "factor": ["batch", "optim.lr"], "seeds": [0], "estimates": {"law": law}}
+    sweep = Sweep(tmp_path / "runs", **block)
+    for size in sizes:
+        for rate in rates:
+            score = 2 + abs(np.log(rate / 0.002)) + 0.01 * size * (rate > 0.002)
+            sweep.run(f"b{size}_{rate}", 0, score, config={"batch.size": size, "optim.lr": rate})
+    sweep.manifest()
+    report = write_report(sweep.name, [sweep.root], tmp_path / "out")
+    assert (tmp_path / "out" / "figures" / "valley.png").is_file()
+    assert report.verdicts.estimates[0].verdict == "confirmed"
+
+
+def test_what_the_budget_ties_together_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    depth, other = rng.permutation(12), rng.normal(size=12)
+    quantities = {
+        name: {"kind": "spearman", "x": f"shape.{name}", "region": None} for name in ("depth", "width", "ratio")
+    }
+    block = {"baseline": None, "arms": {f"s{i:02d}": {} for i in range(12)}, "factor": ["shape"], "seeds": [0]}
+    sweep = Sweep(tmp_path / "runs", **block, estimates=quantities)
+    scores = 2 - 0.01 * depth + rng.normal(0, 0.02, 12)
+    for index, score in enumerate(scores):
+        shape = {"depth": int(depth[index]), "width": float(-(depth[index] ** 3)), "ratio": float(other[index])}
+        sweep.run(f"s{index:02d}", 0, float(score), config={f"shape.{name}": value for name, value in shape.items()})
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    arms = factors(by_arm(sweep.frame(), manifest), manifest.claim)
+    assert arms is not None
+    table = matrix(arms, manifest.claim)
+    assert list(table.columns) == ["depth", "width", "ratio", "quality"]
+    assert table.loc["depth", "quality"] == pytest.approx(-float(stats.spearmanr(depth, scores).statistic))
+    assert table.loc["depth", "width"] == pytest.approx(-1.0)
+    (line,) = confounded(table)
+    assert line.startswith("depth and width are confounded")
