@@ -30,6 +30,7 @@ from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import MANY, colours, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.history import history
+from tinylm.report.ladder import ladder_table
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.sample import Sample
 from tinylm.report.verdicts import Verdicts
@@ -91,6 +92,8 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     verdicts.write(out / "verdicts.json")
     write_text(out / "results.csv", _csv(placed))
     facts = _facts(verdicts, manifest, claim, placed, arms) | {
+        "ladder_table": ladder_table(verdicts, manifest, runs),
+        "reported_unit": claim.reported_unit,
         "figures": [
             {
                 "name": key,
@@ -215,6 +218,7 @@ def _facts(
         "detail_table": tables.detail_table(verdicts),
         "divergence_table": tables.divergence_table(verdicts),
         "seed_table": tables.seed_table(placed, claim),
+        "charged_table": tables.charged_table(placed, claim),
         "spent_table": tables.spent_table(placed, claim),
         "machine": _machine(ended),
         "runs": len(ended),

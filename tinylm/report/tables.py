@@ -22,6 +22,12 @@ _SPENT = {
     "cost.peak_memory_bytes": "peak memory (bytes)",
     "cost.energy_joules": "energy (J)",
 }
+# FLOPs beside the training's own; those of scoring are part of it.
+_ELSEWHERE = {
+    "cost.scoring_flops": "of them scoring",
+    "cost.parent_flops": "parent's FLOPs",
+    "cost.initialise_flops": "initialising FLOPs",
+}
 
 
 def terminal_table(verdicts: Verdicts) -> str:
@@ -187,6 +193,42 @@ def spent_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
             row["tuning, seconds in all"] = amount(float(tuning["cost.seconds"].sum()))
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
+
+
+def charged_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """The arms with what was computed for them elsewhere charged too: a parent's training, what initialising took.
+
+    Scoring the text of later rounds is within the FLOPs of a run already. Means over seeds, a child charged with a
+    whole parent; empty where nothing was computed elsewhere.
+    """
+    compared = runs[(runs["stage"] == "compare") & (runs["status"] == "done")]
+    elsewhere = {
+        column: name
+        for column, name in _ELSEWHERE.items()
+        if column in compared and pd.to_numeric(compared[column]).fillna(0).any()
+    }
+    if not elsewhere or "cost.flops" not in compared:
+        return pd.DataFrame()
+    names = {"cost.flops": "training FLOPs", **elsewhere}
+    spent = compared[list(names)].astype(float).fillna(0.0).assign(arm=compared["arm"])
+    spent["charged"] = spent[[column for column in names if column != "cost.scoring_flops"]].sum(axis=1)
+    means = spent.groupby("arm", sort=False).mean()
+    charged = {str(arm): float(value) for arm, value in means["charged"].items()}
+    beside = charged.get(claim.baseline or "", min(charged.values()))
+    rows = []
+    for arm, row in means.iterrows():
+        scores = (
+            compared.loc[compared["arm"] == arm, claim.metric] if claim.metric in compared else pd.Series(dtype=float)
+        )
+        rows.append(
+            {"arm": claim.label(str(arm)), unit(claim.metric): "–" if scores.isna().all() else f"{scores.mean():.4f}"}
+            | {name: amount(float(row[column])) for column, name in names.items()}
+            | {
+                "FLOPs charged": amount(float(row["charged"])),
+                "beside the baseline": f"{row['charged'] / beside:.2f} ×",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def text(frame: pd.DataFrame) -> str:

@@ -52,6 +52,15 @@ def difference(comparison: Comparison) -> str:
     return signed(comparison.delta, digits) + width
 
 
+def amount_of_gain(gain: float | None, low: float | None, high: float | None) -> str:
+    """A gain with half of its interval, such as ``+0.0210 ± 0.0061``; a dash where there is none."""
+    if gain is None:
+        return "–"
+    half = None if low is None or high is None else (high - low) / 2
+    digits = _digits(half or abs(gain))
+    return signed(gain, digits) + ("" if half is None else f" ± {half:.{digits}f}")
+
+
 def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
     """One comparison in one sentence, without its full stop."""
     a, b = comparison.variant_label, comparison.against_label
