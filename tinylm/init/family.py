@@ -123,7 +123,9 @@ def _options(slot: Slot) -> dict[str, Any]:
     }
 
 
-def refuse_uncut(child: LanguageModel, parent: Parent, pools: Collection[Pool], rescale: bool) -> None:
+def refuse_uncut(
+    child: LanguageModel, parent: LanguageModel, name: str, pools: Collection[Pool], rescale: bool
+) -> None:
     """Refuse to cut parts that do not bear it.
 
     Args:
@@ -135,16 +137,16 @@ def refuse_uncut(child: LanguageModel, parent: Parent, pools: Collection[Pool], 
             where a rescale does not help.
     """
     axes = child.axes()
-    width = f"set shape.width={parent.model.shape.width}, the width of the parent {parent.name}"
+    width = f"set shape.width={parent.shape.width}, the width of the parent {name}"
     if (None, "D") in pools and rescale and not child.placement.any_scale:
         raise UserError(
             f"{type(child.placement).__name__} puts norms where fewer channels cannot be made up for: {width}, or "
             "init.rescale=false"
         )
-    for name, _ in child.named_parameters():
-        if name not in axes:
+    for whole, _ in child.named_parameters():
+        if pools and whole not in axes:
             raise UserError(
-                f"{name} cannot be cut, its axes are not declared: give the child the sizes of its parent {parent.name}"
+                f"{whole} cannot be cut, its axes are not declared: give the child the sizes of its parent {name}"
             )
     for path, slot in child.slots():
         if (None, "D") in pools and isinstance(slot, Norm) and not slot.by_mean_square:

@@ -80,18 +80,26 @@ class Inherit:
         self.importance = table[neurons]()
         self.neurons = neurons
 
-    def check(self, child: LanguageModel, parent: LanguageModel, name: str) -> None:
+    def check(self, model: LanguageModel, parent: LanguageModel, name: str) -> None:
         """Refuse before any training what could not be inherited; both models may lie on the meta device.
+
+        Args:
+            name: the parent's, for the message.
 
         Raises:
             UserError: the parent is too small, or it is made of other parts.
         """
-        refuse_small(child.shape, parent.shape, name, rest=self.rest == "scratch")
-        few = range(min(child.shape.depth, parent.shape.depth))  # which layers stay is not known yet; all are alike
-        refuse_strange(child, parent, {layer: layer for layer in few}, name)
-        wanted = budgets(child.shape, parent.shape, len(few))
-        if wanted:
-            refuse_uncut(child, Parent(parent, name), wanted, self.rescale)
+        refuse_small(model.shape, parent.shape, name, rest=self.rest == "scratch")
+        layers = self._pairs(model, parent, self.rules.get(self.layers, uniform))  # all layers have the same parts
+        refuse_strange(model, parent, layers, name)
+        cut = Cut(layers)
+        missing = [own for own, _ in model.named_parameters() if cut.source(own, parent) is None]
+        if missing and self.rest == "refuse":
+            raise UserError(
+                f"the parent {name} has nothing to fill {missing[0]} from: take a parent that has it, or "
+                "init.rest=scratch"
+            )
+        refuse_uncut(model, parent, name, budgets(model.shape, parent.shape, len(layers)), self.rescale)
 
     @torch.no_grad()
     def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
@@ -99,13 +107,12 @@ class Inherit:
         parent = sources.parent
         if parent is None:
             raise UserError("init=inherit has no parent: name one by init.parent")
-        refuse_small(model.shape, parent.model.shape, parent.name, rest=self.rest == "scratch")
+        self.check(model, parent.model, parent.name)
         refuse_tables(model, parent)
         meter = Meter()
         details: dict[str, Any] = {"parent": parent.name}
         with meter.reading(parent.model):
             layers = self._layers(model, parent.model, sources, details)
-            refuse_strange(model, parent.model, layers, parent.name)
             kept = self._neurons(model, parent, layers, streams, sources)
         cut = Cut(layers, {**kept, **tables(model, parent)})
         filled = self._copy(model, parent, cut, sources.filled, details)
@@ -117,13 +124,16 @@ class Inherit:
         self, model: LanguageModel, parent: LanguageModel, sources: Sources, details: dict[str, Any]
     ) -> dict[int, int]:
         """Child's layer -> parent's layer."""
-        have, want = parent.shape.depth, model.shape.depth
-        if self.layers == "importance" and want < have:
+        rule = self.rules.get(self.layers, uniform)  # uniform: for a deeper child there is nothing to measure
+        if self.layers == "importance" and model.shape.depth < parent.shape.depth:
             whole, without = losses_without(parent, sources)
             details["layer_losses"] = {"whole": whole, "without": without}
             rule = most_important(without)
-        else:
-            rule = self.rules.get(self.layers, self.rules["ends"])  # nothing to choose: only where layers go
+        return self._pairs(model, parent, rule)
+
+    def _pairs(self, model: LanguageModel, parent: LanguageModel, rule: Rule) -> dict[int, int]:
+        """Child's layer -> parent's layer; a deeper child has its parent's at the places that the rule keeps of it."""
+        have, want = parent.shape.depth, model.shape.depth
         few = rule(max(have, want), min(have, want))
         return dict(enumerate(few)) if want <= have else {place: layer for layer, place in enumerate(few)}
 
@@ -135,7 +145,6 @@ class Inherit:
         wanted = budgets(model.shape, parent.model.shape, len(places))
         if not wanted:
             return {}
-        refuse_uncut(model, parent, wanted, self.rescale)
         with ExitStack() as skipping:
             for layer in sorted(set(range(parent.model.shape.depth)) - set(layers.values()), reverse=True):
                 skipping.enter_context(without_layer(parent.model, layer))
@@ -158,11 +167,6 @@ class Inherit:
                 continue
             source, letters = cut.source(name, parent.model), axes.get(name, "")
             if source is None:
-                if self.rest == "refuse":
-                    raise UserError(
-                        f"the parent {parent.name} has nothing to fill {name} from: take a parent that has it, or "
-                        "init.rest=scratch"
-                    )
                 continue
             tensor = cut.apply(source, name, letters, parent.model)
             if tensor.shape != parameter.shape:

@@ -79,7 +79,11 @@ class Sources:
 
 
 class Initialiser(Protocol):
-    """Fills parameters of a model, in place."""
+    """Fills parameters of a model, in place.
+
+    One with an option ``parent`` has a method ``check(child, parent, name)`` too, which is asked before either model
+    is trained and raises ``UserError``.
+    """
 
     def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
         """Fill parameters that are not in ``sources.filled`` and say which."""
