@@ -10,6 +10,7 @@ A run lives in ``root/<key>/``::
     run.lock         held by whoever works on the run; never deleted
     weights.safetensors, tokenizer.json, model.json   what `tinylm.load` needs (where weights are kept)
     tokenizer.origin.json                             what the tokenizer was pruned from, if it was
+    rounds/          losses of the first round's text and what was drawn from it (where there are rounds)
     checkpoint/      while the run is unfinished
 """
 
@@ -41,7 +42,8 @@ class RunRecord:
         config: the resolved config with its paths, as it ran.
         choices: config group -> chosen option, such as ``{"model/ffn": "swiglu"}``.
         metrics: scalars; ``bits_per_byte`` and ``test_loss`` (nats a token) on the test split,
-            ``tune_bits_per_byte`` on the tune split. Missing where the run did not end well; never a sentinel.
+            ``tune_bits_per_byte`` on the tune split; ``round_1_loss``, ``round_1_forgetting``, ``round_1_tilt`` and so
+            on from ``rounds``. Missing where the run did not end well; never a sentinel.
         items: name of the per-document table beside the record, or None.
         accounting: ``parameters`` {total, active, body, embedding, head, ...}, ``flops_per_token`` (training),
             ``shape`` as solved, ``solver`` (what it aimed at and missed by).
