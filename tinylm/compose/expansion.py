@@ -11,7 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tinylm.compose import keys, ledger
@@ -42,6 +42,7 @@ class Expander:
 
     def __init__(self, loader: ConfigLoader, config: DictConfig, arguments: list[str]) -> None:
         self.loader, self.config, self.arguments = loader, config, arguments
+        self._drawn: DictConfig | None = None
         self._parser = OverridesParser.create(config_loader=loader)
         self.roots = ledger.roots({"root": str(config.root), "archives": list(config.archives)})
 
@@ -101,12 +102,16 @@ class Expander:
     def model_of(self, overrides: list[str]) -> Hashable:
         """What an arm's overrides come to: two draws of a ratio may solve to one shape, which is one point and not two.
 
-        Overrides that cannot run stand for themselves: they stay, and `jobs` refuses them aloud.
+        Overrides that cannot run stand for themselves: they stay, and `jobs` refuses them aloud. Draws differ in plain
+        values alone: one of them is composed, which takes a while, and the others are that one with their values.
         """
         from tinylm.compose.parts import planned_shape
 
+        own = [item for item in overrides if not self._named(item.split("=", 1)[0])]
         try:
-            task = keys.job(self.loader.load_sweep_config(self.config, self.product(overrides)[0]))
+            if self._drawn is None:
+                self._drawn = self.loader.load_sweep_config(self.config, self.product(overrides)[0])
+            task = keys.job(OmegaConf.merge(self._drawn, OmegaConf.from_dotlist(own)))  # type: ignore[arg-type]
             others = {name: node for name, node in task.identity.items() if name != "shape"}
             return keys.digest(others), planned_shape(task).shape
         except (UserError, HydraException, OmegaConfBaseException, ValueError):
