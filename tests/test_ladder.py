@@ -83,6 +83,8 @@ def test_arms_beside_one_another_are_no_ladder(tmp_path: Path) -> None:
     sweep = ladder(tmp_path / "runs", arms=flat)
     assert rungs(Claim.parse(sweep.claim)) == []
     assert table(sweep) == {}
+    branching = {**ARMS, "aside": {"overrides": ["shape.depth=30"]}}
+    assert rungs(Claim.parse({**ladder(tmp_path / "other").claim, "arms": branching})) == []
 
 
 def test_what_was_computed_elsewhere_is_charged(tmp_path: Path) -> None:

@@ -32,7 +32,10 @@ class Gain:
 
 
 def rungs(claim: Claim) -> list[str]:
-    """The longest way up from the baseline along ``against``, the baseline first; empty where it is no ladder."""
+    """The longest way up from the baseline along ``against``, the baseline first; empty where it is no ladder.
+
+    In a ladder every arm is on that way, or is made as one that is (so that it may be held against another opponent).
+    """
     if claim.baseline is None:
         return []
     above: dict[str, list[str]] = {}
@@ -44,7 +47,9 @@ def rungs(claim: Claim) -> list[str]:
         return [arm, *max(ways, key=len, default=[])]
 
     found = way(claim.baseline, ())
-    return found if len(found) > _FEWEST else []
+    made = [claim.arms[arm].overrides for arm in found]
+    beside = [arm for arm, declared in claim.arms.items() if arm not in found and declared.overrides not in made]
+    return found if len(found) > _FEWEST and not beside else []
 
 
 def ladder_table(verdicts: Verdicts, manifest: Manifest, runs: pd.DataFrame) -> pd.DataFrame:
