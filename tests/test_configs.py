@@ -10,7 +10,7 @@ import yaml
 from safetensors.numpy import save_file
 from tiny_tokenizers import form, saved
 
-from tests.commands import PROJECT, SMALL, text_files, tinylm
+from tests.commands import PROJECT, SMALL, text_files
 from tinylm.compose.catalogue import sweeps, variants
 from tinylm.compose.main import invoke
 from tinylm.report.claim import Claim
@@ -47,16 +47,17 @@ def test_every_launcher_composes(option: str, tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("name", sweeps())
-def test_every_sweep_composes_whole_and_its_first_job_runs(name: str, tmp_path: Path) -> None:
-    planned = tinylm("sweep", name, "--plan", *text_files(tmp_path / "text"), cwd=tmp_path)
-    assert planned.returncode == 0, planned.stderr
+def test_every_sweep_composes_whole_and_its_first_job_runs(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"sweeps={name}", *text_files(tmp_path / "text"), f"root={tmp_path / 'runs'}"]
+    invoke([*words, "hydra.mode=MULTIRUN", "hydra.sweeper.plan=true"], command="")
     claim = Claim.parse(yaml.safe_load((PROJECT / "sweeps" / f"{name}.yaml").read_text())["claim"])
     arms = len({tuple(arm.overrides) for arm in claim.arms.values()})  # two comparisons may share a run
-    assert f"{arms * len(claim.seeds)} to do" in planned.stdout
+    assert f"{arms * len(claim.seeds)} to do" in capsys.readouterr().out
     assert claim.question.endswith("?")
     small = [word for word in SMALL if word != "shape=smoke"]
     first = next(iter(claim.arms.values())).overrides
-    ran = tinylm(
-        "run", f"sweeps={name}", "hydra.mode=RUN", *first, *text_files(tmp_path / "text"), *small, cwd=tmp_path
-    )
-    assert ran.returncode == 0, ran.stderr
+    record = invoke([*words, "hydra.mode=RUN", *first, *small], command="").record
+    assert record is not None
+    assert record.status == "done", record.error
