@@ -51,10 +51,11 @@ def test_every_sweep_composes_whole_and_its_first_job_runs(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [f"sweeps={name}", *text_files(tmp_path / "text"), f"root={tmp_path / 'runs'}"]
-    invoke([*words, "hydra.mode=MULTIRUN", "hydra.sweeper.plan=true"], command="")
+    # One seed an arm: the others' jobs are the same but for that number, and composing is what takes time here.
+    invoke([*words, "hydra.mode=MULTIRUN", "hydra.sweeper.plan=true", "seed=0"], command="")
     claim = Claim.parse(yaml.safe_load((PROJECT / "sweeps" / f"{name}.yaml").read_text())["claim"])
     arms = len({tuple(arm.overrides) for arm in claim.arms.values()})  # two comparisons may share a run
-    assert f"{arms * len(claim.seeds)} to do" in capsys.readouterr().out
+    assert f"{arms} to do" in capsys.readouterr().out
     assert claim.question.endswith("?")
     small = [word for word in SMALL if word != "shape=smoke"]
     first = next(iter(claim.arms.values())).overrides
