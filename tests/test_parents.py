@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from tests.commands import SMALL, text_files, tinylm
 from tests.test_keys import job_of, key_of
-from tinylm.compose import parents
+from tinylm.cli.prune import awaited
+from tinylm.compose import keys, ledger, parents
 from tinylm.compose.main import invoke
 from tinylm.errors import UserError
 
@@ -93,6 +95,7 @@ def test_a_sweep_trains_parents_first_and_again_only_where_weights_are_needed(tm
     planned = tinylm(*words, "--plan", cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
     assert "stage parent: 2 runs, 0 done, 2 to do" in planned.stdout
+    assert "its parent has" in planned.stdout
 
     first = tinylm(*words, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
@@ -116,9 +119,11 @@ def test_a_sweep_trains_parents_first_and_again_only_where_weights_are_needed(tm
     again = tinylm(*words, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "parents: 2 runs, 2 done, 0 to do" in again.stderr
+    assert awaited(tmp_path / "runs") == set()
 
     key, child = next(iter(children.items()))
     shutil.rmtree(tmp_path / "runs" / key)
+    assert child["provenance"]["parent"] in awaited(tmp_path / "runs")
     (tmp_path / "runs" / child["provenance"]["parent"] / "weights.safetensors").unlink()
     repaired = tinylm(*words, cwd=tmp_path)
     assert repaired.returncode == 0, repaired.stderr
@@ -149,6 +154,25 @@ def test_children_of_a_parent_that_diverged_fail_by_name(tmp_path: Path) -> None
     assert ended is not None
     assert ended.status == "failed"
     assert "diverged at step" in ended.error["message"]  # type: ignore[index]
+
+
+def test_a_committed_record_does_not_hide_the_run_that_kept_its_weights(tmp_path: Path) -> None:
+    mine, archive = tmp_path / "runs" / "abcd", tmp_path / "archive" / "abcd"
+    for folder in (mine, archive):
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text("{}")
+    assert ledger.locate("ab", [archive.parent, mine.parent]) == archive
+    (mine / "weights.safetensors").write_bytes(b"")
+    assert ledger.locate("ab", [archive.parent, mine.parent]) == mine
+    assert ledger.locate("ab", [mine.parent, archive.parent]) == mine
+
+
+def test_only_ancestors_up_to_one_that_ended_are_missing() -> None:
+    eldest = keys.Job("a", {}, {}, {}, [])
+    elder = dataclasses.replace(eldest, key="b", parent=eldest)
+    child = dataclasses.replace(eldest, key="c", parent=elder)
+    for ended, missing in ((set(), ["a", "b"]), ({"a"}, ["b"]), ({"b"}, [])):
+        assert [job.key for job in child.missing(lambda job, ended=ended: job.key in ended)] == missing
 
 
 def test_names_of_parents_are_read_by_their_own_grammar() -> None:

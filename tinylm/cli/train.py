@@ -47,9 +47,11 @@ def run_command(words: list[str]) -> int:
     outcome = _invoke(options, flags, [], words, "run")
     if options.cfg is not None:
         return 0
+    from tinylm.compose import ledger
     from tinylm.compose.execute import exit_code
 
-    records = [RunRecord.read(Path(outcome.root) / key) for key in outcome.statuses]
+    where = ledger.roots({"root": outcome.root, "archives": outcome.archives})
+    records = [record for key in outcome.statuses if (record := ledger.find(key, where)) is not None]
     for record in records:
         print(_closing(record, Path(outcome.root)))
     return max((exit_code(record) for record in records), default=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +58,12 @@ class Job:
     def from_json(cls, data: Mapping[str, Any]) -> Job:
         parent = data["parent"]
         return cls(**{**data, "parent": None if parent is None else cls.from_json(parent)})
+
+    def missing(self, ended: Callable[[Job], bool]) -> list[Job]:
+        """The ancestors that have to run first, the eldest first: up to the nearest that has ended."""
+        if self.parent is None or ended(self.parent):
+            return []
+        return [*self.parent.missing(ended), self.parent]
 
     def ancestors(self) -> list[Job]:
         """Its parent and the parent's parents, the eldest first: the order in which they run."""

@@ -47,14 +47,17 @@ def remember(root: Path, name: str, keys: Iterable[str]) -> None:
 
 
 def locate(key: str, where: Sequence[Path]) -> Path:
-    """The folder of the one ended run whose key begins with ``key``.
+    """The folder of the one ended run whose key begins with ``key``; of several copies the first that kept its weights.
 
     Raises:
         UserError: none or several begin so.
     """
-    found = {
-        folder.parent.name: folder.parent for root in where for folder in root.glob(f"{glob.escape(key)}*/record.json")
-    }
+    found: dict[str, Path] = {}
+    for root in where:
+        for record in root.glob(f"{glob.escape(key)}*/record.json"):
+            known = found.setdefault(record.parent.name, record.parent)
+            if (record.parent / WEIGHTS).is_file() and not (known / WEIGHTS).is_file():
+                found[record.parent.name] = record.parent
     if len(found) == 1:
         return next(iter(found.values()))
     places = ", ".join(map(str, where)) or "runs/ (there is none here; name another with --root)"

@@ -11,11 +11,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from tinylm.compose import complaints, execute, keys, ledger, session
+from tinylm.compose import complaints, execute, keys, ledger, parents, session
 from tinylm.compose.progress import Progress
 from tinylm.compose.root import config_root
 from tinylm.errors import Interrupted, UserError
@@ -38,6 +39,7 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
     if any(argument.startswith(REFUSED) for argument in arguments):
         raise UserError("--experimental-rerun is refused: it unpickles a file; start the run again by its overrides")
     session.current = session.Session(command=command)
+    parents.forget()
     os.environ["HYDRA_FULL_ERROR"] = "1"
     GlobalHydra.instance().clear()
     argv, sys.argv = sys.argv, ["tinylm", *arguments]
@@ -80,11 +82,13 @@ def _run_here(config: DictConfig) -> dict[str, Any]:
         wrong = rehearse([job])
         if wrong:
             raise UserError(wrong[0])
-        labels = {elder.folder: f"parent {elder.key}" for elder in job.ancestors()}
+        alone = HydraConfig.get().mode != RunMode.MULTIRUN  # a sweep has run the parents, or tried to
+        elders = job.missing(lambda elder: _ended(elder) is not None) if alone else []
+        labels = {elder.folder: f"parent {elder.key}" for elder in elders}
         with Progress({**labels, job.folder: " ".join(job.overrides) or job.key}) as progress:
-            for task in (*job.ancestors(), job):
+            for task in (*elders, job):
                 progress.begin(task.folder)
-                record = _ended(task) or execute.run_job(task)
+                record = execute.run_job(task)
                 progress.end(task.folder, record.status)
     assert record is not None
     session.current.outcome.root = job.config["root"]

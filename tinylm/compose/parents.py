@@ -90,7 +90,12 @@ def dotted(group: str) -> str:
     return group.replace("/", ".")
 
 
+def forget() -> None:
+    """Compose anew from now on: config files may have changed since an invocation before."""
+    _compose.cache_clear()
+
+
 @lru_cache(maxsize=64)
 def _compose(overrides: tuple[str, ...]) -> DictConfig:
-    """Cached for the process: the children of one parent ask for the same."""
+    """Cached for an invocation: the children of one parent ask for the same."""
     return compose("config", list(overrides), return_hydra_config=True)

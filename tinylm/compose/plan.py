@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,20 @@ def print_plan(plan: Plan, claim: Claim | None, roots: Sequence[Path], workers: 
 
         for line in describe_power(claim, roots):
             print(f"  {line}")
+
+
+def print_larger(children: Mapping[str, Job]) -> None:
+    """Print how much larger the arms' parents are: what a parent costs, a claim about its children leaves out."""
+    from tinylm.compose.parts import model_factory, planned_shape
+    from tinylm.model.accounting import counter
+
+    for arm, child in children.items():
+        if child.parent is not None:
+            own, elder = (
+                counter(model_factory(job.config), "total")(planned_shape(job).shape) for job in (child, child.parent)
+            )
+            much = "; warning: more than twice" if elder > 2 * own else ""
+            print(f"  {arm:<12}  its parent has {elder / own:.2f} x its parameters{much}")
 
 
 def past_rates(roots: Sequence[Path]) -> list[float]:

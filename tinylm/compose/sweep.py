@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tinylm.compose import keys, ledger, session
 from tinylm.compose.expansion import Expander, Role
-from tinylm.compose.plan import Plan, print_plan
+from tinylm.compose.plan import Plan, print_larger, print_plan
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
 from tinylm.report import tuning
@@ -142,7 +142,7 @@ def _run_stage(
 
 
 def _run_parents(
-    children: Iterable[tuple[keys.Job, Role]],
+    children: Collection[tuple[keys.Job, Role]],
     waiting: Iterable[tuple[keys.Job, Role]],
     expander: Expander,
     launcher: Launcher,
@@ -156,9 +156,12 @@ def _run_parents(
             elders.setdefault(elder.key, (elder, role))
     if not elders:
         return
-    needed = {elder.key: elder for task, _ in waiting for elder in task.ancestors()}
     root = expander.roots[0]
-    todo = [elder for elder in needed.values() if not ledger.ended(ledger.find(elder.key, [root]), elder.config)]
+
+    def ended(elder: keys.Job) -> bool:
+        return ledger.ended(ledger.find(elder.key, [root]), elder.config)
+
+    todo = list({elder.key: elder for task, _ in waiting for elder in task.missing(ended)}.values())
     if manifest is not None:
         manifest.jobs.extend(
             Entry(elder.key, role.arm, "parent", elder.config["seed"], {}, elder.overrides)
@@ -168,6 +171,7 @@ def _run_parents(
         roles = [(f"of {role.arm}", "parent", elder.config["seed"]) for elder, role in elders.values()]
         plan = Plan(roles=roles, jobs=[elder for elder, _ in elders.values()], todo=todo)
         print_plan(plan, None, expander.roots, _at_a_time(launcher, plan.jobs))
+        print_larger({role.arm: task for task, role in children})
         return
     print(f"parents: {len(elders)} runs, {len(elders) - len(todo)} done, {len(todo)} to do", file=sys.stderr)
     for generation in sorted({len(elder.ancestors()) for elder in todo}):
