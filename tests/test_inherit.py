@@ -19,9 +19,11 @@ from tinylm.errors import UserError
 from tinylm.init.inherit import Inherit
 from tinylm.init.initialiser import Parent, Provenance, Sources, fill
 from tinylm.init.reading import next_token_loss
+from tinylm.model.attention.multihead import MultiHead
 from tinylm.model.attention.window import Window
 from tinylm.model.ffn.gelu import GELU
 from tinylm.model.ffn.series import Series
+from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
 from tinylm.model.norm.layer import Layer
 from tinylm.model.norm.rms import RMS
@@ -31,6 +33,7 @@ from tinylm.model.placement.sandwich import Sandwich
 from tinylm.model.placement.subln import SubLN
 from tinylm.model.position.alibi import ALiBi
 from tinylm.model.position.learned import Learned
+from tinylm.model.position.rotary import Rotary
 from tinylm.model.shape import Shape
 from tinylm.model.shortcut.augmented import Augmented
 from tinylm.streams import Streams
@@ -352,6 +355,42 @@ class Undeclared(GELU):
     """A part that says nothing of its axes."""
 
     axes: ClassVar[Mapping[str, str]] = {}
+
+
+def test_nothing_of_a_parent_is_dropped_in_silence() -> None:
+    """Sizes, classes and plain options agree; what the parent has beside them would be lost."""
+    dropped: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        ({"attention": partial(MultiHead, bias="qkv")}, {}, r"has blocks\.0\.attention\.q\.bias"),
+        ({"ffn": partial(GELU, bias=True)}, {"ffn": GELU}, r"has blocks\.0\.ffn\.up\.bias"),
+        ({"ffn": partial(Series, terms=3)}, {"ffn": Series}, r"has blocks\.0\.ffn\.scale\.2"),
+        ({"ffn": partial(Series, kernel=2)}, {"ffn": Series}, r"has blocks\.0\.ffn\.back\.0"),
+        ({"placement": partial(DeepNorm, alpha=3.0)}, {"placement": DeepNorm}, r"set model\.placement\.alpha=3\.0"),
+    ]
+    for theirs, ours, complaint in dropped:
+        for rest in ("refuse", "scratch"):
+            with pytest.raises(UserError, match=complaint):
+                inherit(trained(**theirs), SHAPE, slots=ours, rest=rest)
+    deep = trained(with_shape(depth=4), placement=SubLN)  # its only option scales draws, and follows the depth
+    inherit(deep, SHAPE, slots={"placement": SubLN})
+
+
+def test_what_would_not_fit_is_refused_before_either_is_trained() -> None:
+    narrower = (with_shape(width=128), with_shape(width=64))
+    pairs: list[tuple[dict[str, Any], Shape, Shape, str]] = [
+        ({"shortcut": partial(Augmented, ratio=16.0)}, *narrower, r"down\.weight is \[4, 64\] .* \[8, 64\]"),
+        ({"position": Learned}, SHAPE, with_shape(context=30), "24 places and the child 30"),
+    ]
+    for slots, theirs, ours, complaint in pairs:
+        parent, child = (untrained(shape, **slots) for shape in (theirs, ours))
+        with pytest.raises(UserError, match=complaint):
+            Inherit().check(child, parent, "p")
+    vocabulary = [untrained(with_shape(vocab=vocab, tied=False)) for vocab in (61, 40)]  # not known yet for sure
+    Inherit().check(vocabulary[1], vocabulary[0], "p")
+
+
+def untrained(shape: Shape, **slots: Any) -> LanguageModel:
+    with torch.device("meta"):
+        return LanguageModel(shape, **{"attention": MultiHead, "ffn": SwiGLU, "norm": RMS, "position": Rotary, **slots})
 
 
 def test_what_is_needed_and_not_given_is_refused() -> None:

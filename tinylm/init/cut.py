@@ -56,6 +56,13 @@ class Cut:
             tensor = tensor.index_select(axis, index_N)
         return tensor
 
+    def sizes(self, source: str, name: str, letters: str, parent: LanguageModel) -> list[int]:
+        """The shape of what ``apply`` gives."""
+        sizes = list(parent.get_parameter(source).shape)
+        for axis, pool in self.taken(name, letters):
+            sizes[axis] = len(self.kept[pool]) * (parent.shape.head_dim if pool[1] in "HG" else 1)
+        return sizes
+
     def told(self) -> dict[str, str]:
         """The indices for people and JSON, by the names that ``called`` gives: ``{"channels": "0-5,7"}``."""
         return {called(pool): spans(index_N.tolist()) for pool, index_N in self.kept.items()}
@@ -114,6 +121,18 @@ def choose(scores: Mapping[Pool, Tensor], child: Shape, parent: Shape) -> dict[P
     return kept
 
 
+def placed(kept: Mapping[Pool, Tensor], layers: Sequence[int]) -> dict[Pool, Tensor]:
+    """What stays of the layers that stay, by the child's layers instead of their number among those."""
+    return {(None if n is None else layers[n], letter): index_N for (n, letter), index_N in kept.items()}
+
+
+def any_cut(child: Shape, parent: Shape, layers: Mapping[int, int]) -> Cut:
+    """A cut of the right sizes before anything is ranked: the first of everything stay, of the token table all."""
+    wanted = budgets(child, parent, len(layers))
+    scores = {pool: torch.zeros(getattr(parent, COUNTED[pool[1]])) for pool in wanted}
+    return Cut(layers, {**placed(choose(scores, child, parent), list(layers)), **places(child, parent)})
+
+
 def rescaled(child: LanguageModel, parent: Shape) -> dict[str, float]:
     """Parameter name -> factor that makes leaving out channels that are zero no change at all, under RMS norms.
 
@@ -139,9 +158,10 @@ def rescaled(child: LanguageModel, parent: Shape) -> dict[str, float]:
 
 def tables(child: LanguageModel, parent: Parent) -> dict[Pool, Tensor]:
     """The rows that stay of the token table and of a table of places."""
-    kept: dict[Pool, Tensor] = {}
-    if parent.ids_V is not None:
-        kept[None, "V"] = parent.ids_V
-    if child.shape.context < parent.model.shape.context:
-        kept[None, "T"] = torch.arange(child.shape.context)
-    return kept
+    rows: dict[Pool, Tensor] = {} if parent.ids_V is None else {(None, "V"): parent.ids_V}
+    return {**rows, **places(child.shape, parent.model.shape)}
+
+
+def places(child: Shape, parent: Shape) -> dict[Pool, Tensor]:
+    """The rows that stay of a table of places: the first."""
+    return {(None, "T"): torch.arange(child.context)} if child.context < parent.context else {}

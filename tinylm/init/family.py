@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tinylm.errors import UserError
-from tinylm.init.cut import COUNTED
+from tinylm.init.cut import COUNTED, Cut
 from tinylm.init.importance.scores import Pool
 from tinylm.init.initialiser import Parent
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape
-from tinylm.model.slots import Norm, Slot
+from tinylm.model.slots import Norm, Placement, Slot
 
 
 def refuse_small(child: Shape, parent: Shape, name: str, rest: bool = False) -> None:
@@ -44,10 +44,10 @@ def refuse_small(child: Shape, parent: Shape, name: str, rest: bool = False) -> 
 
 
 def refuse_tables(child: LanguageModel, parent: Parent) -> None:
-    """Refuse a parent whose tables have no row for what the child reads.
+    """Refuse a parent whose token table has no row for what the child reads.
 
     Raises:
-        UserError: another vocabulary without a map, a map that does not fit, or fewer places than the child's.
+        UserError: another vocabulary without a map, or a map that does not fit.
     """
     vocab, had = child.shape.vocab, parent.model.shape.vocab
     if parent.ids_V is None and vocab != had:
@@ -62,9 +62,17 @@ def refuse_tables(child: LanguageModel, parent: Parent) -> None:
                 f"the map of {len(ids_V)} ids, up to {int(ids_V.max())}, does not lead from the child's {vocab} ids to "
                 f"the {had} of the parent {parent.name}: give the child a tokenizer pruned from this parent's"
             )
-    places, rows = child.shape.context, parent.model.shape.context
+
+
+def refuse_places(child: LanguageModel, parent: LanguageModel, name: str) -> None:
+    """Refuse a parent whose table of places ends before the child's.
+
+    Raises:
+        UserError: it has fewer places.
+    """
+    places, rows = child.shape.context, parent.shape.context
     if places > rows and any("T" in letters for letters in child.axes().values()):
-        raise UserError(f"the parent {parent.name} has {rows} places and the child {places}: set batch.context={rows}")
+        raise UserError(f"the parent {name} has {rows} places and the child {places}: set batch.context={rows}")
 
 
 def refuse_strange(child: LanguageModel, parent: LanguageModel, layers: Mapping[int, int], name: str) -> None:
@@ -82,6 +90,7 @@ def refuse_strange(child: LanguageModel, parent: LanguageModel, layers: Mapping[
             f"model/placement is {type(child.placement).__name__} in the child and {type(parent.placement).__name__} "
             f"in the parent {name}: only a model of the same parts can be inherited"
         )
+    _refuse_placement(child.placement, parent.placement, name)
     theirs = dict(parent.slots())
     for path, slot in child.slots():
         at = _inherited(path, layers)
@@ -106,6 +115,63 @@ def refuse_strange(child: LanguageModel, parent: LanguageModel, layers: Mapping[
         raise UserError(f"the parent {name} has a head of its own: set shape.tied=false, or take a tied parent")
 
 
+def _refuse_placement(child: Placement, parent: Placement, name: str) -> None:
+    """What only scales draws may differ: an inherited weight is not drawn."""
+    gains = (child.gain(), parent.gain())
+    for option, value in _options(child).items():
+        other = _options(parent).get(option)
+        if value != other and (value, other) != gains:
+            raise UserError(
+                f"model/placement has {option}={value} in the child and {other} in the parent {name}: set "
+                f"model.placement.{option}={other}"
+            )
+
+
+def refuse_unused(child: LanguageModel, parent: LanguageModel, cut: Cut, name: str) -> None:
+    """Refuse a parent with more to give than the child would take: what is dropped would change the function.
+
+    Of layers that go nothing is asked. A tied parent's table stands for its head too.
+
+    Args:
+        cut: the layers that stay.
+
+    Raises:
+        UserError: a parameter of a layer that stays, or of all layers, is the source of none of the child's.
+    """
+    used = {cut.source(own, parent) for own, _ in child.named_parameters()}
+    for theirs, _ in parent.named_parameters():
+        words = theirs.split(".")
+        if theirs not in used and (words[0] != "blocks" or int(words[1]) in cut.layers.values()):
+            raise UserError(
+                f"the parent {name} has {theirs} and the child no such parameter: give the child the parent's options "
+                "of this part"
+            )
+
+
+def refuse_uneven(child: LanguageModel, parent: LanguageModel, cut: Cut, name: str) -> None:
+    """Refuse a part whose size follows neither from the parent nor from what is left of it.
+
+    Args:
+        cut: as many of everything as are to stay, whichever. Rows of the token table are not asked about: their
+            number may be unknown yet.
+
+    Raises:
+        UserError: a parameter is of another size in the child than the parent leaves.
+    """
+    axes = child.axes()
+    for own, parameter in child.named_parameters():
+        source, letters = cut.source(own, parent), axes.get(own, "")
+        if source is None:
+            continue
+        left = cut.sizes(source, own, letters, parent)
+        asked = [axis for axis, letter in enumerate(letters.ljust(len(left))) if letter != "V"]
+        if len(left) != parameter.dim() or any(left[axis] != parameter.shape[axis] for axis in asked):
+            raise UserError(
+                f"{own} is {list(parameter.shape)} in the child and {left} of what the parent {name} leaves: give both "
+                "options that make this part of one size, or the child its parent's sizes"
+            )
+
+
 def _inherited(path: str, layers: Mapping[int, int]) -> str | None:
     words = path.split(".")
     if words[0] != "blocks":
@@ -114,7 +180,7 @@ def _inherited(path: str, layers: Mapping[int, int]) -> str | None:
     return None if layer is None else ".".join(["blocks", str(layer), *words[2:]])
 
 
-def _options(slot: Slot) -> dict[str, Any]:
+def _options(slot: Slot | Placement) -> dict[str, Any]:
     """What a part was told beside its shape and its layer."""
     return {
         option: value

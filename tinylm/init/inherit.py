@@ -10,8 +10,16 @@ import torch
 from torch import Tensor
 
 from tinylm.errors import UserError
-from tinylm.init.cut import Cut, budgets, called, choose, rescaled, tables
-from tinylm.init.family import refuse_small, refuse_strange, refuse_tables, refuse_uncut
+from tinylm.init.cut import Cut, any_cut, budgets, called, choose, placed, rescaled, tables
+from tinylm.init.family import (
+    refuse_places,
+    refuse_small,
+    refuse_strange,
+    refuse_tables,
+    refuse_uncut,
+    refuse_uneven,
+    refuse_unused,
+)
 from tinylm.init.importance.magnitude import Magnitude
 from tinylm.init.importance.mask import Mask
 from tinylm.init.importance.random import Random
@@ -92,7 +100,9 @@ class Inherit:
         refuse_small(model.shape, parent.shape, name, rest=self.rest == "scratch")
         layers = self._pairs(model, parent, self.rules.get(self.layers, uniform))  # all layers have the same parts
         refuse_strange(model, parent, layers, name)
-        cut = Cut(layers)
+        refuse_places(model, parent, name)
+        cut = any_cut(model.shape, parent.shape, layers)
+        refuse_unused(model, parent, cut, name)
         missing = [own for own, _ in model.named_parameters() if cut.source(own, parent) is None]
         if missing and self.rest == "refuse":
             raise UserError(
@@ -100,6 +110,7 @@ class Inherit:
                 "init.rest=scratch"
             )
         refuse_uncut(model, parent, name, budgets(model.shape, parent.shape, len(layers)), self.rescale)
+        refuse_uneven(model, parent, cut, name)
 
     @torch.no_grad()
     def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
@@ -151,7 +162,7 @@ class Inherit:
             skipping.enter_context(torch.enable_grad())
             scores = self.importance(parent.model, wanted, streams, sources)
         kept = choose(scores, model.shape, parent.model.shape)
-        return {(None if n is None else places[n], letter): index_N for (n, letter), index_N in kept.items()}
+        return placed(kept, places)
 
     def _copy(
         self, model: LanguageModel, parent: Parent, cut: Cut, before: frozenset[str], details: dict[str, Any]
@@ -169,11 +180,6 @@ class Inherit:
             if source is None:
                 continue
             tensor = cut.apply(source, name, letters, parent.model)
-            if tensor.shape != parameter.shape:
-                raise UserError(
-                    f"{name} is {list(parameter.shape)} in the child and {list(tensor.shape)} of what the parent "
-                    f"{parent.name} leaves: this part cannot be cut"
-                )
             parameter.copy_(tensor * factors[name] if name in factors else tensor)
             filled[name] = f"parent {parent.name}"
             tensors[name] = {"from": source, "kept": [called(pool) for _, pool in cut.taken(name, letters)]}
