@@ -14,8 +14,10 @@ from synthetic_sweep import Sweep
 from tinylm.record import RunRecord
 from tinylm.report.arms import by_arm
 from tinylm.report.factors import confounded, factors, matrix
+from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.pareto import front
 from tinylm.report.page import write_report
+from tinylm.report.tables import spent_table
 
 
 def told(sweep: Sweep, key: str, **metrics: float) -> None:
@@ -86,3 +88,29 @@ def test_what_the_budget_ties_together_is_told(tmp_path: Path) -> None:
     assert table.loc["depth", "width"] == pytest.approx(-1.0)
     (line,) = confounded(table)
     assert line.startswith("depth and width are confounded")
+
+
+def test_a_parent_is_not_drawn_charged_or_blamed_as_its_first_child(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    shape = {"shape.depth": 8, "shape.width": 128}
+    for seed, status in enumerate(("done", "failed")):
+        sweep.run("d4", seed, 1.9, cost={"flops": 100.0})
+        sweep.run("d8", seed, 1.9, cost={"flops": 100.0})
+        elder = sweep.run("d8", seed, 1.8, stage="parent", status=status, config=shape, cost={"flops": 700.0})
+        told(sweep, elder, skip_00=0.1, skip_01=0.2)
+    sweep.jobs.append(dict(sweep.jobs[-1]))  # as where a tuning and a comparing stage need one parent
+    manifest = sweep.manifest()
+    placed = by_arm(sweep.frame(), manifest)
+    name = "parent (8 layers of 128)"
+    assert set(placed.loc[placed["stage"] == "parent", "label"]) == {name}
+    figure = by_layer(placed, "skip", "loss", {"d4": "k", "d8": "b"})
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == [name]
+    spent = {row["arm"]: row["FLOPs"] for row in spent_table(placed).to_dict("records")}
+    assert spent == {"d4": "100", "d8": "100", name: "700"}
+    assert [line for line in sweep.verdicts().warnings if "failed" in line] == [f"1 run(s) of {name} failed"]
+    sweep.jobs.append({**sweep.jobs[2], "arm": "d8", "stage": "compare", "seed": 2})  # is an arm's run too
+    placed = by_arm(sweep.frame(), sweep.manifest())
+    figure = by_layer(placed, "skip", "loss", {"d4": "k", "d8": "b"})
+    assert figure is not None
+    assert {text.get_text() for text in figure.axes[0].texts} == {"d8", name}

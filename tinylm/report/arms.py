@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from tinylm.report.claim import Claim
@@ -11,7 +14,8 @@ from tinylm.report.manifest import Manifest
 def by_arm(runs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """The runs of a sweep, a row a job, in the order planned, with ``arm``, ``label``, ``stage`` and ``params``.
 
-    A run that serves two arms has a row in each. Jobs whose run has no record have ``status`` ``not run``.
+    A run that serves two arms has a row in each. Jobs whose run has no record have ``status`` ``not run``. A parent
+    is no run of the arm that was first to need it: its arm and label are those of `parent`.
     """
     claim = manifest.claim
     jobs = pd.DataFrame(
@@ -27,7 +31,24 @@ def by_arm(runs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     frame = jobs.merge(runs, on="key", how="left")
     frame["status"] = frame["status"].astype(object).where(frame["status"].notna(), "not run")
     frame["seed"] = frame["planned_seed"]
+    elders = frame["stage"] == "parent"
+    names = [parent(row) for row in frame[elders].to_dict("records")]
+    for column in ("arm", "label"):
+        frame.loc[elders, column] = names
     return frame.drop(columns="planned_seed")
+
+
+def parent(run: Mapping[Any, Any]) -> str:
+    """What a parent is called, by its shape where that is known: ``parent (8 layers of 128)``.
+
+    Args:
+        run: a row of `tinylm.report.collect.collect`, or what is known of it.
+    """
+    for where in ("accounting.shape", "shape"):  # as solved, else as the config asks
+        depth, width = (run.get(f"{where}.{name}") for name in ("depth", "width"))
+        if pd.notna(depth) and pd.notna(width):
+            return f"parent ({int(depth)} layers of {int(width)})"
+    return "parent"
 
 
 def _label(claim: Claim | None, arm: str) -> str:

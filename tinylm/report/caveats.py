@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinylm.report.arms import parent
 from tinylm.report.guards import Run
-from tinylm.report.manifest import Manifest
+from tinylm.report.manifest import Job, Manifest
 from tinylm.report.pairing import Pairing
 
 
@@ -21,7 +22,8 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         if len(versions) > 1:
             counts = ", ".join(f"{version} ({count})" for version, count in sorted(versions.items()))
             found.append(f"runs were made by different {name} versions: {textwrap.shorten(counts, 300)}")
-    failed = Counter(job.arm for job in manifest.jobs if job.key in rows and rows[job.key]["status"] == "failed")
+    served = {(job.key, _served(job, rows)) for job in manifest.jobs if job.key in rows}
+    failed = Counter(arm for key, arm in served if rows[key]["status"] == "failed")
     found += [f"{count} run(s) of {arm} failed" for arm, count in sorted(failed.items())]
     absent = sum(job.key not in rows for job in manifest.jobs)
     if absent:
@@ -33,6 +35,11 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         found.append("seeds were added to the declared ones: the verdicts rest on the added seeds alone")
     notes = Counter(note for row in rows.values() for note in _notes(row))
     return found + [f"{note} ({count} run(s))" for note, count in sorted(notes.items())]
+
+
+def _served(job: Job, rows: Mapping[str, Run]) -> str:
+    """Whose run it is: an arm's, or a parent's."""
+    return parent(rows[job.key]) if job.stage == "parent" else job.arm
 
 
 def _notes(row: Run) -> list[str]:

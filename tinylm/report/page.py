@@ -219,7 +219,7 @@ def _facts(
         "divergence_table": tables.divergence_table(verdicts),
         "seed_table": tables.seed_table(placed, claim),
         "charged_table": tables.charged_table(placed, claim),
-        "spent_table": tables.spent_table(placed, claim),
+        "spent_table": tables.spent_table(placed),
         "machine": _machine(ended),
         "runs": len(ended),
         "hours": f"{hours:.2f}",

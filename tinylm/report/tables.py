@@ -181,14 +181,20 @@ def seed_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("–")
 
 
-def spent_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
-    """What an arm's compared runs are and cost, on average; tuning is the sum of the arm's tuning runs' seconds."""
+def spent_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """What an arm's compared runs are and cost, on average; tuning is the sum of the arm's tuning runs' seconds.
+
+    Parents have rows of their own, below the arms.
+    """
     rows = []
     columns = {column: name for column, name in _SPENT.items() if column in runs and runs[column].notna().any()}
-    for arm, own in runs.groupby("arm", sort=False):
-        compared, tuning = own[own["stage"] == "compare"], own[own["stage"] == "tune"]
-        row = {"arm": claim.label(str(arm))}
-        row |= {name: amount(float(pd.to_numeric(compared[column]).mean())) for column, name in columns.items()}
+    elders = runs["stage"] == "parent"
+    ordered = pd.concat([runs[~elders], runs[elders].drop_duplicates("key")])  # one that two stages need is one run
+    for _, own in ordered.groupby("arm", sort=False):
+        tuning = own[own["stage"] == "tune"]
+        counted = own.drop(tuning.index)
+        row = {"arm": str(own["label"].iloc[0])}
+        row |= {name: amount(float(pd.to_numeric(counted[column]).mean())) for column, name in columns.items()}
         if not tuning.empty and "cost.seconds" in tuning:
             row["tuning, seconds in all"] = amount(float(tuning["cost.seconds"].sum()))
         rows.append(row)
