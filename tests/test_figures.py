@@ -14,9 +14,11 @@ from synthetic_sweep import Sweep
 from tinylm.record import RunRecord
 from tinylm.report.arms import by_arm
 from tinylm.report.factors import confounded, factors, matrix
+from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.pareto import front
 from tinylm.report.page import write_report
+from tinylm.report.rounds import rounds_table
 from tinylm.report.tables import spent_table
 
 
@@ -114,3 +116,39 @@ def test_a_parent_is_not_drawn_charged_or_blamed_as_its_first_child(tmp_path: Pa
     figure = by_layer(placed, "skip", "loss", {"d4": "k", "d8": "b"})
     assert figure is not None
     assert {text.get_text() for text in figure.axes[0].texts} == {"d8", name}
+
+
+def test_rounds_reach_the_report_with_their_arm(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    mark = "indistinguishable from uniform by construction"
+    for seed in range(2):
+        sweep.run("d4", seed, 1.9)
+        key = sweep.run("d8", seed, 1.9)
+        record = RunRecord.read(sweep.root / key)
+        curve = [2.5 + seed, 2.0 + seed] if seed else [2.5, 2.4, 2.1, 2.0]  # parts may differ in number
+        first = {"round": 1, "loss": 2.0 + seed, "forgetting": 0.25, "slope": -0.5, "curve": curve}
+        first |= {"tilt": 0.01 + 0.02 * seed, "mark": None if seed else mark}
+        last = {"round": 2, "loss": 1.5, "forgetting": 0.125, "slope": -0.25, "curve": [2.0, 1.0]}
+        record.rounds, record.choices["rounds"] = [first, last], "selected"
+        record.warnings = [mark] * (seed == 0)
+        record.write(sweep.root / key)
+    manifest = sweep.manifest()
+    placed = by_arm(sweep.frame(), manifest)
+    figure = forgetting(placed, {"d4": "k", "d8": "b"})
+    assert figure is not None
+    one, two = figure.axes
+    assert one.lines[-1].get_ydata() == pytest.approx([2.975, 2.525])  # of (2.45, 2.05) and (3.5, 3.0)
+    assert two.lines[-1].get_xdata() == pytest.approx([0.25, 0.75])
+    assert [text.get_text() for text in one.texts] == ["d8"]
+    first, last = rounds_table(placed).to_dict("records")
+    assert (first["arm"], first["loss"], first["tilt"]) == ("d8", "2.5000", "+0.0200")
+    assert first["mark"] == f"{mark} (1 of 2 runs)"
+    assert (last["tilt"], last["mark"]) == ("–", "–")
+    assert f"{mark} (1 run(s) of d8)" in sweep.verdicts().warnings
+    write_report(sweep.name, [sweep.root], tmp_path / "out")
+    assert (tmp_path / "out" / "figures" / "forgetting.svg").is_file()
+    for file in ("report.md", "report.html"):
+        assert f"{mark} (1 of 2 runs)" in (tmp_path / "out" / file).read_text(encoding="utf-8")
+    plain = Sweep(tmp_path / "plain").arm("d4", [1.9])
+    assert forgetting(by_arm(plain.frame(), plain.manifest()), {}) is None
+    assert rounds_table(by_arm(plain.frame(), plain.manifest())).empty

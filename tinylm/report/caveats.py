@@ -33,8 +33,14 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         found.append(f"stands apart from its arm, and counts all the same: {', '.join(apart)}")
     if any(pairing.extended for pairing in pairings):
         found.append("seeds were added to the declared ones: the verdicts rest on the added seeds alone")
-    notes = Counter(note for row in rows.values() for note in _notes(row))
-    return found + [f"{note} ({count} run(s))" for note, count in sorted(notes.items())]
+    notes: dict[str, list[Job]] = {}
+    for job in manifest.jobs:
+        for note in dict.fromkeys(_notes(rows.get(job.key, {}))):
+            notes.setdefault(note, []).append(job)
+    for note, jobs in sorted(notes.items()):
+        named = textwrap.shorten(", ".join(dict.fromkeys(_served(job, rows) for job in jobs)), 120, placeholder=" ...")
+        found.append(f"{note} ({len({job.key for job in jobs})} run(s) of {named})")
+    return found
 
 
 def _served(job: Job, rows: Mapping[str, Run]) -> str:

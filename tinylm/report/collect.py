@@ -21,10 +21,10 @@ _LEFT_OUT = ("claim", "hydra")
 def collect(*roots: str | Path) -> pd.DataFrame:
     """One row a run that ended.
 
-    Columns: ``key``, ``status``, ``seed``, ``root``, ``sweeps``, ``warnings``, ``error``; ``config`` as a mapping; the
-    chosen options (``model/ffn``); the config with dotted names (``optim.lr``); the metrics by name
-    (``bits_per_byte``); and ``accounting.*``, ``cost.*`` and ``provenance.*`` with dotted names. What a run lacks is
-    missing (NaN or None).
+    Columns: ``key``, ``status``, ``seed``, ``root``, ``sweeps``, ``warnings``, ``error``, ``reviews`` (the record's
+    rounds); ``config`` as a mapping; the chosen options (``model/ffn``, ``rounds``); the config with dotted names
+    (``optim.lr``); the metrics by name (``bits_per_byte``); and ``accounting.*``, ``cost.*`` and ``provenance.*`` with
+    dotted names. What a run lacks is missing (NaN or None).
 
     ``frame.attrs["warnings"]`` names the records that could not be read; they are left out.
 
@@ -102,4 +102,5 @@ def _row(record: RunRecord, root: str) -> dict[str, Any]:
         "sweeps": record.sweeps,
         "warnings": record.warnings,
         "error": record.error,
+        "reviews": record.rounds,
     }

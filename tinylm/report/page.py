@@ -24,6 +24,7 @@ from tinylm.report.figures.correlations import correlations, properties
 from tinylm.report.figures.cost import quality
 from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.forest import differences
+from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.pareto import pareto
 from tinylm.report.figures.sensitivity import sensitivity
@@ -32,12 +33,14 @@ from tinylm.report.figures.valley import valley
 from tinylm.report.history import history
 from tinylm.report.ladder import ladder_table
 from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.rounds import rounds_table
 from tinylm.report.sample import Sample
 from tinylm.report.verdicts import Verdicts
 
 __all__ = ["Report", "archive", "write_report"]
 
-_SHADED = ("learning_curves", "quality", "pareto", "layer_skip", "effective_dimension")  # colour is the arm's
+# Where a colour is an arm's.
+_SHADED = ("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension")
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that Holm's procedure used; it excludes zero exactly when the adjusted p is below "
@@ -49,6 +52,8 @@ _CAPTIONS = {
     "pareto": "Quality against decoding time. Dots: one run each; diamonds: means, filled on the front (line): no "
     "other arm is both better and faster. Times depend on the machine and on what else it did.",
     "valley": "The valley over the tuned key, and the power law through its lowest points. Dots: one seed each.",
+    "forgetting": "What a round read, scored at its end, by its place in the round; falling: what was read first was "
+    "forgotten. Thin: one seed each; bold: an arm's mean.",
     "layer_skip": "What a model loses when one layer is skipped, on the tune split. Thin: one run each; bold: means.",
     "effective_dimension": "Principal components that hold 80% of the features' variance after each layer, unless the "
     "config says another share. Thin: one run each; bold: means.",
@@ -133,6 +138,7 @@ def _figures(
         "pareto": pareto(placed, claim.metric, claim.direction, ink),
         "sensitivity": sensitivity(placed, claim, ink),
         "valley": valley(placed, claim),
+        "forgetting": forgetting(placed, ink),
         "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
         "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),
     }
@@ -220,6 +226,7 @@ def _facts(
         "seed_table": tables.seed_table(placed, claim),
         "charged_table": tables.charged_table(placed, claim),
         "spent_table": tables.spent_table(placed),
+        "rounds_table": rounds_table(placed),
         "machine": _machine(ended),
         "runs": len(ended),
         "hours": f"{hours:.2f}",

@@ -1,0 +1,52 @@
+"""Rounds of training, arm by arm: what was forgotten, and how far the text drawn next was from a uniform draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from tinylm.report.wording import signed
+
+_FIELDS = ("round", "loss", "forgetting", "slope", "tilt", "mark", "curve")
+
+
+def reviewed(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a scored round of a compared run: arm, label, seed, and what its record says (`tinylm/train/review.py`).
+
+    What a round lacks, such as a tilt where nothing was drawn after it, is None.
+
+    Args:
+        runs: of `tinylm.report.arms.by_arm`.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in runs[runs["stage"] == "compare"].to_dict("records"):
+        reviews: Any = run.get("reviews")
+        for review in reviews if isinstance(reviews, list) else []:
+            place = {name: run[name] for name in ("arm", "label", "seed")}
+            rows.append(place | {name: review.get(name) for name in _FIELDS})
+    return pd.DataFrame(rows, columns=["arm", "label", "seed", *_FIELDS])
+
+
+def rounds_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row an arm and a scored round, means over seeds, and what marks its tilt; empty where none was scored.
+
+    Losses are in nats a token, of the first round's text under the model at the round's end; ``tilt`` is that of what
+    was drawn for the next round, less that of all.
+    """
+    rows = []
+    for (_, round), own in reviewed(runs).groupby(["arm", "round"], sort=False):
+        tilts = own["tilt"].dropna()
+        marks = own["mark"].dropna()
+        rows.append(
+            {
+                "arm": str(own["label"].iloc[0]),
+                "round": str(round),
+                "loss": f"{pd.to_numeric(own['loss']).mean():.4f}",
+                "forgetting": signed(float(pd.to_numeric(own["forgetting"]).mean()), 4),
+                "slope": signed(float(pd.to_numeric(own["slope"]).mean()), 4),
+                "tilt": "–" if tilts.empty else signed(float(pd.to_numeric(tilts).mean()), 4),
+                "mark": "–" if marks.empty else f"{marks.iloc[0]} ({len(marks)} of {len(tilts)} runs)",
+            }
+        )
+    return pd.DataFrame(rows)
