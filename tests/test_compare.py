@@ -367,3 +367,17 @@ def test_a_sweep_without_a_claim_and_an_unknown_sweep_say_so(sweep: Sweep) -> No
         sweep.verdicts()
     with pytest.raises(UserError, match="did you mean 'depth_width'"):
         compare("depth_widht", sweep.root)
+
+
+def test_seeds_that_share_a_parent_are_told(tmp_path: Path) -> None:
+    told = {}
+    law = {"inherited": {"kind": "mean", "metric": "bits_per_byte", "arm": "d8", "region": [0.0, None]}}
+    for name, parents in (("one", ["p"] * 5), ("own", list("pqrst")), ("two", list("ppppq"))):
+        sweep = Sweep(tmp_path / name, estimates=law).arm("d4", D4)
+        for seed, parent in enumerate(parents):
+            sweep.run("d8", seed, D8[seed], provenance={"parent": parent})
+        found = sweep.verdicts()
+        said = any("d8; the intervals are given that parent" in line for line in found.warnings)
+        told[name] = (found.comparisons[0].method, "given one parent" in found.estimates[0].reason, said)
+    assert told["one"] == ("paired t, given one parent", True, True)
+    assert told["own"] == told["two"] == ("paired t", False, False)

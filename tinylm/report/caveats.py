@@ -33,6 +33,9 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         found.append(f"stands apart from its arm, and counts all the same: {', '.join(apart)}")
     if any(pairing.extended for pairing in pairings):
         found.append("seeds were added to the declared ones: the verdicts rest on the added seeds alone")
+    shared = sorted({arm for pairing in pairings for arm in pairing.given})
+    if shared:
+        found.append(f"all seeds begin from one parent: {', '.join(shared)}; the intervals are given that parent")
     notes: dict[str, list[Job]] = {}
     for job in manifest.jobs:
         for note in dict.fromkeys(_notes(rows.get(job.key, {}))):

@@ -95,7 +95,10 @@ def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -> 
     if difference is None:
         return blank
     told = dataclasses.replace(
-        blank, delta=difference.mean, method=difference.method, correlation=difference.correlation
+        blank,
+        delta=difference.mean,
+        method=difference.method + ", given one parent" * bool(pairing.given),
+        correlation=difference.correlation,
     )
     interval = difference.interval(step.alpha)
     if pairing.refusals or interval is None:

@@ -74,7 +74,7 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim)
         ci_high=found.high,
         interval_level=1 - claim.alpha,
         verdict=None if region is None else within(found.low, found.high, region),
-        reason=found.method,
+        reason=found.method + ", given one parent" * any(guards.one_parent(own) for own in _by_arm(runs[scored])),
     )
 
 
@@ -94,6 +94,11 @@ def _unfinished(runs: pd.DataFrame, metric: str, takes_diverged: bool) -> list[s
     ]
     more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
     return [f"{len(runs) - len(lacking)} of {len(runs)} runs have a number; {', '.join(names)}{more}"]
+
+
+def _by_arm(runs: pd.DataFrame) -> list[list[Run]]:
+    """The rows of each arm."""
+    return [[dict(row) for row in own.to_dict("records")] for _, own in runs.groupby("arm", sort=False)]
 
 
 def _void(runs: pd.DataFrame, claim: Claim) -> list[str]:

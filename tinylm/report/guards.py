@@ -149,6 +149,13 @@ def untuned(manifest: Manifest, claim: Claim, arm: str, runs: Mapping[str, Run])
     ]
 
 
+def one_parent(runs: Iterable[Run]) -> str | None:
+    """The key of the parent that all of several runs begin from; None where they have none, or several."""
+    parents = [run.get("provenance.parent") for run in runs if run["status"] == "done"]
+    first = parents[0] if len(parents) > 1 else None
+    return first if isinstance(first, str) and parents.count(first) == len(parents) else None
+
+
 def _score(run: Run, metric: str) -> float | None:
     value = run.get(metric)
     return float(value) if run["status"] == "done" and value is not None and _number(value) else None

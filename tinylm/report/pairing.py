@@ -24,6 +24,7 @@ class Pairing:
         declared: pairs that there have to be.
         extended: seeds were added to the declared ones; only those count.
         difference: over the pairs that have a number on both sides; None where there is none.
+        given: each side whose runs all begin from one parent, told once: of that parent alone is the difference.
         refusals: why nothing may be concluded; empty where something may.
     """
 
@@ -36,6 +37,7 @@ class Pairing:
     outliers: list[str]
     derived: list[str]
     divergences: Divergences
+    given: list[str]
     refusals: list[str]
 
     @property
@@ -100,6 +102,7 @@ class Pairing:
             + [f"seed {seed} of {against}" for seed in outliers(scores_b)],
             derived=guards.derived(differing, claim),
             divergences=_count_divergences(runs_a, runs_b),
+            given=[arm for arm, runs in ((variant, runs_a), (against, runs_b)) if guards.one_parent(runs.values())],
             refusals=refusals,
         )
 

@@ -49,7 +49,7 @@ class Comparison:
         p_equivalence: of the two one-sided tests, adjusted over the family.
         verdict, reason: what follows, and why.
         expected, claim, outcome: what was expected, in words, and whether it held.
-        method: ``paired t`` or ``Welch t``.
+        method: ``paired t`` or ``Welch t``; ``, given one parent`` where all seeds of an arm begin from the same one.
         sd, correlation: of the paired differences, and between the arms.
         minimum_detectable_effect: at 80% power with this n and sd, at the worst level of the family.
         extended: seeds were added after the declared ones; only the added ones count.
