@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from synthetic_sweep import CLAIM, D4, D8, Sweep
 
 from tinylm.errors import UserError
-from tinylm.report.archive import LINES, archive, thinned
+from tinylm.report.archive import CHARACTERS, LINES, archive, shortened, thinned
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect, flatten
 from tinylm.report.figures.style import spread
@@ -221,6 +221,23 @@ def test_thinning_keeps_both_ends() -> None:
     kept = thinned(lines)
     assert (len(kept), kept[0], kept[-1]) == (LINES, lines[0], lines[-1])
     assert thinned(lines[:7]) == lines[:7]
+
+
+def test_an_archive_keeps_what_a_run_inherited(tmp_path: Path) -> None:
+    small = {"parent": "p", "layers": {"0": 0, "1": 7}, "layer_losses": {"whole": 2.0, "without": [2.5, 2.1]}}
+    large = {"tensors": {f"blocks.{n}.weight": {"from": "x" * 40} for n in range(400)}, "kept": {"ids": "1,3," * 5000}}
+    sweep = Sweep(tmp_path / "runs").arm("d4", D4[:2]).arm("d8", D8[:2])
+    for seed, told in enumerate((small, small | large)):
+        text = json.dumps({"inherit": told, "scratch": {}})
+        (sweep.root / f"d8-compare-{seed}" / "inheritance.json").write_text(text, encoding="utf-8")
+    sweep.manifest()
+    where = archive(sweep.name, [sweep.root], tmp_path / "out")
+    whole, thin = (json.loads((where / f"d8-compare-{n}" / "inheritance.json").read_text("utf-8")) for n in range(2))
+    assert whole == {"inherit": small, "scratch": {}}
+    assert thin == {"inherit": {**small, "left_out": ["tensors", "kept"]}, "scratch": {}}
+    assert len(json.dumps(thin)) < CHARACTERS
+    assert shortened(thin) == thin
+    assert not (where / "d4-compare-0" / "inheritance.json").exists()
 
 
 def test_a_sweep_that_has_not_run_yet_still_has_a_report(tmp_path: Path) -> None:

@@ -1,26 +1,28 @@
-"""A sweep's runs made small enough to commit: records whole, histories thinned."""
+"""A sweep's runs made small enough to commit: records whole, histories and tales of inheritance thinned."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinylm.errors import UserError
-from tinylm.record import RunRecord, write_text
+from tinylm.record import RunRecord, write_json, write_text
 from tinylm.report.collect import run_folders
 from tinylm.report.history import read_history
 from tinylm.report.manifest import read_manifest
 
 LINES = 60  # a history's lines in an archive, about
+CHARACTERS = 16_384  # of JSON of what a run inherited
 
 
 def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
     """Copy a sweep's runs into ``out/runs``, from which its report can be made again.
 
-    Writes ``out/runs/<key>/record.json``, ``history.jsonl`` (thinned) and ``out/runs/sweeps/<name>.json``; a run that
-    lies there already is replaced. Weights and per-document tables stay where they are.
+    Writes ``out/runs/<key>/record.json``, ``history.jsonl`` and ``inheritance.json`` (thinned) and
+    ``out/runs/sweeps/<name>.json``; a run that lies there already is replaced. Weights and per-document tables stay
+    where they are.
 
     Raises:
         UserError: no root has the sweep.
@@ -42,6 +44,9 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
                 lines = thinned(read_history(folder / "history.jsonl", []))
                 written = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
                 write_text(target / folder.name / "history.jsonl", written)
+            if (folder / "inheritance.json").is_file():
+                told = json.loads((folder / "inheritance.json").read_text(encoding="utf-8"))
+                write_json(target / folder.name / "inheritance.json", shortened(told))
             record.write(target / folder.name)
     manifest.write(target)
     return target
@@ -54,3 +59,21 @@ def thinned(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     step = (len(lines) - 1) / (LINES - 1)
     kept = {round(index * step) for index in range(LINES)}
     return [line for index, line in enumerate(lines) if index in kept or any(name.startswith("tune_") for name in line)]
+
+
+def shortened(told: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What each initialiser told, without its longest parts where all of it is above 16,384 characters of JSON.
+
+    Parts go longest first; ``left_out`` of the initialiser names them.
+
+    Args:
+        told: initialiser -> part -> what it says, as in a run's ``inheritance.json``.
+    """
+    kept = {initialiser: dict(parts) for initialiser, parts in told.items()}
+    sizes = {(who, part): len(json.dumps(value)) for who, parts in kept.items() for part, value in parts.items()}
+    for who, part in sorted(sizes, key=lambda place: -sizes[place]):
+        if sum(sizes.values()) <= CHARACTERS:
+            break
+        del kept[who][part], sizes[who, part]
+        kept[who].setdefault("left_out", []).append(part)
+    return kept

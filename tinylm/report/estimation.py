@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -74,7 +74,8 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim)
         ci_high=found.high,
         interval_level=1 - claim.alpha,
         verdict=None if region is None else within(found.low, found.high, region),
-        reason=found.method + ", given one parent" * any(guards.one_parent(own) for own in _by_arm(runs[scored])),
+        reason=found.method
+        + ", given one parent" * any(guards.one_parent(_rows(own)) for _, own in runs[scored].groupby("arm")),
     )
 
 
@@ -96,17 +97,13 @@ def _unfinished(runs: pd.DataFrame, metric: str, takes_diverged: bool) -> list[s
     return [f"{len(runs) - len(lacking)} of {len(runs)} runs have a number; {', '.join(names)}{more}"]
 
 
-def _by_arm(runs: pd.DataFrame) -> list[list[Run]]:
-    """The rows of each arm."""
-    return [[dict(row) for row in own.to_dict("records")] for _, own in runs.groupby("arm", sort=False)]
+def _rows(runs: pd.DataFrame) -> list[Run]:
+    return [{str(name): value for name, value in row.items()} for row in runs.to_dict("records")]
 
 
 def _void(runs: pd.DataFrame, claim: Claim) -> list[str]:
     """What makes a comparison void makes an estimate over the same arms void: unequal, drifted, mixed machines."""
-    rows: list[Mapping[str, object]] = [
-        {str(name): value for name, value in row.items()}
-        for row in runs[runs["status"] != "not run"].to_dict("records")
-    ]
+    rows = _rows(runs[runs["status"] != "not run"])
     reasons = []
     if runs["arm"].nunique() > 1:
         reasons += guards.unequal(_beside_the_median(rows, claim), claim.equal, claim.tolerance)
