@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from safetensors.numpy import save_file
 from tiny_tokenizers import form, saved
 
 from tests.commands import PROJECT, SMALL, text_files
@@ -32,9 +31,9 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
     if (group, option) == ("init", "inherit"):
         text.append("init.parent.overrides=[]")
     if (group, option) == ("init", "pretrained"):
-        (tmp_path / "config.json").write_text("{}")
-        save_file({}, tmp_path / "model.safetensors")
-        text.append(f"init.path={tmp_path}")
+        from tests.test_pretrained import begun_words
+
+        text += begun_words(tmp_path)[1]
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
     assert rehearse([job_of(*text, f"{group}={option}")]) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,22 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from tiny_model import tiny_model
+from tiny_tokenizers import TEXTS, tokenizer
+from tiny_tokenizers import form as letters
+from tiny_tokenizers import saved as written
 
+from tests.commands import text_files
+from tests.test_keys import job_of
 from tinylm.batch import Batch
+from tinylm.compose.main import invoke
+from tinylm.compose.rehearsal import rehearse
+from tinylm.data.prune import count, prune
+from tinylm.data.tokenizer.bpe import BPE
+from tinylm.data.tokenizer.file import File
+from tinylm.data.tokenizer.pruned import Pruned
 from tinylm.errors import UserError
-from tinylm.init.checkpoint import read
+from tinylm.init.checkpoint import INDEX, outline, read
+from tinylm.init.cut import spans
 from tinylm.init.initialiser import Sources, fill
 from tinylm.init.pretrained import Pretrained
 from tinylm.model.attention.multihead import MultiHead
@@ -39,6 +52,7 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 24,
     "initializer_range": 0.3,
 }
+OURS: dict[str, Any] = {"norm": partial(RMS, epsilon=1e-5), "position": partial(Rotary, base=500000.0)}  # llama's
 IDS_BT = torch.randint(0, 61, (2, 20), generator=torch.Generator().manual_seed(0))
 
 
@@ -70,6 +84,17 @@ def trained(make: Callable[..., transformers.PreTrainedModel]) -> transformers.P
 def saved(made: transformers.PreTrainedModel, folder: Path, **options: Any) -> Path:
     made.save_pretrained(folder, **options)
     return folder
+
+
+def begun_words(folder: Path) -> tuple[Path, list[str]]:
+    """A checkpoint with room for the smallest shape, and the overrides of a run that begins from it."""
+    sizes = {"hidden_size": 64, "head_dim": 16, "num_key_value_heads": 4, "intermediate_size": 200, "vocab_size": 600}
+    made = trained(partial(llama, tie_word_embeddings=True, max_position_embeddings=64, **sizes))
+    checkpoint, own = saved(made, folder / "checkpoint"), written(json.loads(letters("letters")), folder)
+    return checkpoint, [
+        *("init=pretrained", f"init.path={checkpoint}", "tokenizer=file", f"tokenizer.path={own}"),
+        *("shape=smoke", "batch.context=32", "model.norm.epsilon=1e-5", "model.position.base=500000"),
+    ]
 
 
 @torch.no_grad()
@@ -115,13 +140,12 @@ def test_shards_and_the_short_names_of_gpt2_are_read(tmp_path: Path) -> None:
 def test_a_child_is_cut_out_of_a_checkpoint(tmp_path: Path) -> None:
     folder = saved(trained(partial(llama, tie_word_embeddings=True, bos_token_id=1)), tmp_path / "tiny")
     whole = read(folder)
-    parts = {"norm": partial(RMS, epsilon=1e-5), "position": partial(Rotary, base=500000.0)}
-    same = tiny_model(whole.model.shape, **parts)
+    same = tiny_model(whole.model.shape, **OURS)
     said = fill(same, [Pretrained(str(folder))], Streams(0))
     assert said[0].initialiser == "pretrained"
     assert torch.equal(logits(same.eval()), logits(whole.model))
     shape = Shape(2, 24, 2, 1, 8, 32, 63, 20, tied=True)  # two ids more: those that open and close documents
-    small = tiny_model(shape, **parts)
+    small = tiny_model(shape, **OURS)
     said = fill(small, [Pretrained(str(folder))], Streams(0), Sources())
     assert said[0].details["layers"] == {"0": 0, "1": 2}
     assert said[0].details["parent"] == "tiny"
@@ -129,7 +153,7 @@ def test_a_child_is_cut_out_of_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"position has base=10000\.0 in the child and 500000\.0"):
         fill(tiny_model(whole.model.shape), [Pretrained(str(folder))], Streams(0))
     with pytest.raises(UserError, match="64 ids and the checkpoint 61"):
-        fill(tiny_model(Shape(2, 24, 2, 1, 8, 32, 64, 20, tied=True), **parts), [Pretrained(str(folder))], Streams(0))
+        fill(tiny_model(Shape(2, 24, 2, 1, 8, 32, 64, 20, tied=True), **OURS), [Pretrained(str(folder))], Streams(0))
 
 
 def test_gpt2s_parts_are_options_of_ours(tmp_path: Path) -> None:
@@ -156,6 +180,28 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, monkeypatch:
         with pytest.raises(UserError, match=complaint) as caught:
             read(made)
         assert "\n" not in str(caught.value)
+    for lacking in ("num_attention_heads", "vocab_size"):
+        (made / "config.json").write_text(json.dumps({key: plain[key] for key in plain.keys() - {lacking}}))
+        with pytest.raises(UserError, match=f"config.json does not say {lacking}"):
+            read(made)
+    (made / "config.json").write_text(json.dumps({**plain, "hidden_size": None}))
+    with pytest.raises(UserError, match=r"config\.json makes no model"):
+        read(made)
+    (made / "config.json").write_text("[]")
+    with pytest.raises(UserError, match=r"config\.json holds no object"):
+        read(made)
+    (made / "config.json").write_text(json.dumps(plain))
+    whole = (made / "model.safetensors").read_bytes()
+    (made / "model.safetensors").write_bytes(whole[:-100])
+    for reader in (read, outline):
+        with pytest.raises(UserError, match=r"model\.safetensors is torn") as caught:
+            reader(made)
+        assert "\n" not in str(caught.value)
+    for index in ("{}", "{"):
+        (made / INDEX).write_text(index)
+        with pytest.raises(UserError, match=INDEX):
+            read(made)
+    (made / INDEX).unlink()
     (made / "model.safetensors").rename(made / "pytorch_model.bin")
     (made / "config.json").write_text(json.dumps(plain))
     with pytest.raises(UserError, match="never loaded"):
@@ -169,6 +215,73 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(UserError, match=r"came from the hub \(ConnectionError\)"):
         Pretrained("someone/something")
+
+
+def test_a_pruned_tokenizer_leads_to_the_rows_of_its_own_ids(tmp_path: Path) -> None:
+    original = tokenizer("letters", tmp_path)  # opens a document by an id of its own
+    pruned = prune(original, count(original, TEXTS), vocab=300)
+    assert pruned.origin is not None
+    ids_V = torch.from_numpy(pruned.origin.ids_V)
+    assert not torch.equal(ids_V, torch.arange(300))
+    for rows in (original.vocab_size, original.vocab_size + 8, 300):  # its own, padded, and as many as the child has
+        checkpoint = saved(trained(partial(llama, vocab_size=rows)), tmp_path / str(rows))
+        child = tiny_model(replace(read(checkpoint).model.shape, vocab=300), **OURS)
+        if rows == 300:
+            with pytest.raises(UserError, match="600 ids and the checkpoint 300"):
+                fill(child, [Pretrained(str(checkpoint))], Streams(0), Sources(tokenizer=pruned))
+            continue
+        fill(child, [Pretrained(str(checkpoint))], Streams(0), Sources(tokenizer=pruned))
+        assert torch.equal(child.embedding.weight, read(checkpoint).model.embedding.weight[ids_V])
+
+
+def test_a_tokenizer_that_is_not_the_checkpoints_is_refused_before_training(tmp_path: Path) -> None:
+    form = json.loads(letters("letters"))
+    own = File(written(form, tmp_path))
+    checkpoint = saved(trained(partial(llama, vocab_size=640)), tmp_path / "checkpoint")
+    child = tiny_model(read(checkpoint).model.shape, **OURS)
+    pretrained = Pretrained(str(checkpoint))
+    for suited in (own, Pruned(own, vocab=300)):
+        pretrained.suits(child, suited)
+    for foreign in (BPE(600), Pruned(BPE(600), vocab=300)):
+        with pytest.raises(UserError, match="tokenizer=file"):
+            pretrained.suits(child, foreign)
+    (tmp_path / "other").mkdir()
+    pieces = form["model"]["vocab"]
+    first, second = [piece for piece in pieces if len(piece) == 1 and piece.isalpha()][:2]
+    swapped = {**pieces, first: pieces[second], second: pieces[first]}
+    other = File(written({**form, "model": {**form["model"], "vocab": swapped}}, tmp_path / "other"))
+    pretrained.suits(child, other)  # its number of ids would do
+    written(form, checkpoint)
+    pretrained.suits(child, own)
+    with pytest.raises(UserError, match=r"has id .* and in the checkpoint's"):
+        pretrained.suits(child, other)
+    large = saved(trained(partial(llama, vocab_size=1700)), tmp_path / "large")
+    with pytest.raises(UserError, match="1100 of the checkpoint's 1700 rows have no id"):
+        Pretrained(str(large)).suits(child, own)
+    with pytest.raises(UserError, match="base=10000"):
+        pretrained.suits(tiny_model(child.shape), own)
+
+
+def test_a_run_tells_what_it_took_of_a_checkpoint(tmp_path: Path) -> None:
+    """From config to rows: the tokenizer's map reaches the table, and a misfit is found without training."""
+    checkpoint, begin = begun_words(tmp_path)
+    words = [
+        *(*text_files(tmp_path / "text"), *begin, "budget=steps", "budget.amount=1", "compile=false"),
+        *("batch.size=2", "tokenizer=pruned", "tokenizer.vocab=300", "tokenizer@tokenizer.of=file"),
+        *(f"root={tmp_path}/runs", f"cache={tmp_path}/cache"),
+    ]
+    words = [word.replace("tokenizer.path", "tokenizer.of.path") for word in words if word != "tokenizer=file"]
+    ended = invoke(words, command="").record
+    assert ended is not None
+    assert ended.status == "done", ended.error
+    told = json.loads(next((tmp_path / "runs").glob("*/inheritance.json")).read_text())["pretrained"]
+    (origin,) = (tmp_path / "cache" / "tokenizers").rglob("*.origin.json")
+    assert told["kept"]["ids"] == spans(json.loads(origin.read_text())["ids"])
+    assert told["tensors"]["blocks.1.ffn.up.weight"]["from"] == "blocks.2.ffn.up.weight"
+    misfit = rehearse([job_of(*words, "model/ffn=gelu")])
+    assert "is GELU in the child" in misfit[0]
+    (checkpoint / "config.json").write_text('{"model_type": "bert"}')
+    assert "a model of type 'bert' is not known" in rehearse([job_of(*words)])[0]
 
 
 def test_a_key_holds_the_content_and_not_the_place(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from tinylm.compose.keys import Job
 from tinylm.compose.parts import build, model_factory, planned_shape
 from tinylm.compose.schema import make
 from tinylm.errors import UserError, nearest
+from tinylm.init.initialiser import Foreign
+from tinylm.model.lm import LanguageModel
 from tinylm.streams import NAMES
 
 
@@ -61,11 +63,14 @@ def _fits(config: dict[str, Any]) -> None:
 
 
 def _inherits(job: Job) -> None:
-    """Refuse a parent out of which no such child can be made.
+    """Refuse a parent, or weights from elsewhere, out of which no such child can be made.
 
     Raises:
         UserError: another tokenizer, too small a model, or one of other parts.
     """
+    init = make(job.config["init"])
+    if isinstance(init, Foreign):
+        init.suits(_planned(job), make(job.config["tokenizer"]))
     if job.parent is None:
         return
     ours, theirs = job.identity["tokenizer"], job.parent.identity["tokenizer"]
@@ -74,9 +79,12 @@ def _inherits(job: Job) -> None:
             f"tokenizer: the child's ({_named(ours)}) is neither its parent's ({_named(theirs)}) nor pruned from it: "
             "there are no rows to inherit; name the parent's tokenizer in init.parent.overrides"
         )
+    init.check(_planned(job), _planned(job.parent), job.parent.key)
+
+
+def _planned(job: Job) -> LanguageModel:
     with torch.device("meta"):
-        child, elder = (model_factory(one.config)(planned_shape(one).shape) for one in (job, job.parent))
-    make(job.config["init"]).check(child, elder, job.parent.key)
+        return model_factory(job.config)(planned_shape(job).shape)
 
 
 def _named(tokenizer: Mapping[str, Any]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -49,7 +51,10 @@ def weight_files(folder: Path) -> list[Path]:
     """
     index = folder / INDEX
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        try:
+            names = sorted(set(_json(index)["weight_map"].values()))
+        except (KeyError, AttributeError) as error:
+            raise UserError(f"init.path={folder}: {INDEX} names no files under weight_map") from error
         files = [folder / Path(name).name for name in names]
     else:
         files = sorted(folder.glob("*.safetensors"))
@@ -67,29 +72,80 @@ def weight_files(folder: Path) -> list[Path]:
     raise UserError(f"init.path={folder}: there is no .safetensors file")
 
 
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"init.path={path.parent}: {path.name} cannot be read ({type(error).__name__})") from error
+    if not isinstance(read, dict):
+        raise UserError(f"init.path={path.parent}: {path.name} holds no object")
+    return read
+
+
+def outline(folder: Path) -> LanguageModel:
+    """The model in a folder as ``read`` would give it, on the meta device: its config and what its files hold.
+
+    Raises:
+        UserError: as ``read``, but for the sizes of tensors.
+    """
+    names: set[str] = set()
+    for file in weight_files(folder):
+        with _whole(file), safe_open(file, framework="pt") as opened:
+            names |= set(opened.keys())
+    return _made(folder, names)[0]
+
+
 def read(folder: Path) -> Checkpoint:
     """The model in a folder: of the Llama, the Qwen2 or the GPT-2 family, its weights in safetensors.
 
     Raises:
-        UserError: it is of another family, uses what our parts lack, or its tensors are not those of its config.
+        UserError: it is of another family, uses what our parts lack, its config lacks a size, a file is torn, or its
+            tensors are not those of its config.
     """
+    tensors: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        with _whole(file):
+            tensors |= load_file(file)
+    model, cells = _made(folder, tensors.keys())
+    _fill(model, tensors, cells, folder)
+    config = _json(folder / "config.json")
+    start = next((config[name] for name in ("bos_token_id", "eos_token_id") if isinstance(config.get(name), int)), 0)
+    return Checkpoint(model.eval(), start)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"init.path={folder}: config.json cannot be read ({type(error).__name__})") from error
+        yield
+    except (SafetensorError, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(f"init.path={file.parent}: {file.name} is torn ({said}); fetch or save it again") from error
+
+
+def _made(folder: Path, names: Collection[str]) -> tuple[LanguageModel, dict[str, Cell]]:
+    """The model on the meta device, and for each of its parameters where it lies; ``names`` are the tensors'."""
+    config = _json(folder / "config.json")
     family = FAMILIES.get(config.get("model_type"))
     if family is None:
         raise UserError(
             f"init.path={folder}: a model of type {config.get('model_type')!r} is not known; valid: "
             f"{', '.join(FAMILIES)}"
         )
-    tensors: dict[str, Tensor] = {}
-    for file in weight_files(folder):
-        tensors |= load_file(file)
-    model, cells = family(config, folder, tensors)
-    _fill(model, tensors, cells, folder)
-    start = next((config[name] for name in ("bos_token_id", "eos_token_id") if isinstance(config.get(name), int)), 0)
-    return Checkpoint(model.eval(), start)
+    try:
+        model, cells = family(config, folder, names)
+    except KeyError as error:
+        raise UserError(f"init.path={folder}: config.json does not say {error.args[0]}") from error
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(f"init.path={folder}: config.json makes no model ({said})") from error
+    wanted = {cell.name for cell in cells.values()}
+    strange = sorted(name for name in set(names) - wanted if not name.endswith(IDLE) and name != "lm_head.weight")
+    if strange:
+        raise UserError(f"init.path={folder}: it holds {strange[0]}, for which our model of its family has no place")
+    for ours, _ in model.named_parameters():
+        if cells[ours].name not in names:
+            raise UserError(f"init.path={folder}: it lacks {cells[ours].name}")
+    return model, cells
 
 
 @dataclass(frozen=True)
@@ -103,15 +159,9 @@ class Cell:
 
 def _fill(model: LanguageModel, tensors: Mapping[str, Tensor], cells: Mapping[str, Cell], folder: Path) -> None:
     model.to_empty(device="cpu")
-    wanted = {cell.name for cell in cells.values()}
-    strange = sorted(name for name in set(tensors) - wanted if not name.endswith(IDLE) and name != "lm_head.weight")
-    if strange:
-        raise UserError(f"init.path={folder}: it holds {strange[0]}, for which our model of its family has no place")
     with torch.no_grad():
         for ours, parameter in model.named_parameters():
             cell = cells[ours]
-            if cell.name not in tensors:
-                raise UserError(f"init.path={folder}: it lacks {cell.name}")
             tensor = tensors[cell.name].float()
             tensor = tensor if cell.third is None else tensor.chunk(3, dim=-1)[cell.third]
             tensor = tensor.T if cell.transposed else tensor
@@ -123,9 +173,7 @@ def _fill(model: LanguageModel, tensors: Mapping[str, Tensor], cells: Mapping[st
             parameter.copy_(tensor)
 
 
-def _llama(
-    config: Mapping[str, Any], folder: Path, tensors: Mapping[str, Tensor]
-) -> tuple[LanguageModel, dict[str, Cell]]:
+def _llama(config: Mapping[str, Any], folder: Path, _: Collection[str]) -> tuple[LanguageModel, dict[str, Cell]]:
     """Touvron et al. 2023 (arXiv 2302.13971); Qwen2 (Yang et al. 2024, arXiv 2407.10671) adds biases to q, k and v."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     _only(config, folder, hidden_act="silu", mlp_bias=False, use_sliding_window=False, pretraining_tp=1)
@@ -162,15 +210,13 @@ def _llama(
         names |= {f"{ours}.attention.{part}": f"{theirs}.self_attn.{part}_proj" for part in "qkvo"}
         names |= {f"{ours}.ffn.{part}": f"{theirs}.mlp.{part}_proj" for part in ("gate", "up", "down")}
     cells = {}
-    for name, _ in model.named_parameters():
+    for name in dict(model.named_parameters()):
         module, _, kind = name.rpartition(".")
         cells[name] = Cell(f"{names[module]}.{kind}")
     return model, cells
 
 
-def _gpt2(
-    config: Mapping[str, Any], folder: Path, tensors: Mapping[str, Tensor]
-) -> tuple[LanguageModel, dict[str, Cell]]:
+def _gpt2(config: Mapping[str, Any], folder: Path, names: Collection[str]) -> tuple[LanguageModel, dict[str, Cell]]:
     """Radford et al. 2019 (GPT-2). Its matrices lie transposed, queries, keys and values in one."""
     _only(config, folder, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
     units: dict[str, Literal["tanh"] | None] = {"gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu": None}
@@ -197,7 +243,7 @@ def _gpt2(
             norm=partial(Layer, epsilon=config.get("layer_norm_epsilon", 1e-5)),
             position=Learned,
         )
-    start = "transformer." if "transformer.wte.weight" in tensors else ""
+    start = "transformer." if "transformer.wte.weight" in names else ""
     modules = {"embedding": "wte", "position.table": "wpe", "norm": "ln_f"}
     for layer in range(shape.depth):
         ours, theirs = f"blocks.{layer}", f"h.{layer}"
@@ -216,7 +262,7 @@ def _gpt2(
     return model, cells
 
 
-Family = Callable[[Mapping[str, Any], Path, Mapping[str, Tensor]], tuple[LanguageModel, dict[str, Cell]]]
+Family = Callable[[Mapping[str, Any], Path, Collection[str]], tuple[LanguageModel, dict[str, Cell]]]
 FAMILIES: dict[Any, Family] = {"llama": _llama, "qwen2": _llama, "gpt2": _gpt2}
 
 

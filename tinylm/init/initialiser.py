@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from tinylm.batch import Batch
+from tinylm.data.tokens import Tokenizer, Trainer
 from tinylm.model.lm import LanguageModel
 from tinylm.streams import Streams
 
@@ -69,6 +70,7 @@ class Sources:
         loss: nats a token of a model on the parent's tune split, in the parent's ids.
         batches: step -> batch of the parent's tune split, in the parent's ids; pure.
         fit: trains a few parameters on those batches.
+        tokenizer: the child's own.
     """
 
     filled: frozenset[str] = frozenset()
@@ -76,6 +78,7 @@ class Sources:
     loss: Callable[[LanguageModel], float] | None = None
     batches: Callable[[int], Batch] | None = None
     fit: SmallFit | None = None
+    tokenizer: Tokenizer | None = None
 
 
 class Initialiser(Protocol):
@@ -87,6 +90,22 @@ class Initialiser(Protocol):
 
     def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
         """Fill parameters that are not in ``sources.filled`` and say which."""
+        ...
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """An initialiser that reads weights from elsewhere: it is asked before anything is trained."""
+
+    def suits(self, child: LanguageModel, tokenizer: Trainer) -> None:
+        """Refuse what could not be read into ``child``, which may lie on the meta device.
+
+        Args:
+            tokenizer: what makes the child's.
+
+        Raises:
+            UserError: it cannot, or the child's ids would not mean what they mean there.
+        """
         ...
 
 

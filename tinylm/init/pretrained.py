@@ -11,23 +11,31 @@ import torch
 from torch import Tensor
 
 from tinylm.data.content import file_hash
+from tinylm.data.tokenizer.file import File
+from tinylm.data.tokens import Derived, Trainer
 from tinylm.errors import UserError
-from tinylm.init.checkpoint import INDEX, Checkpoint, read, weight_files
+from tinylm.init.checkpoint import INDEX, Checkpoint, outline, read, weight_files
 from tinylm.init.inherit import Inherit
 from tinylm.init.initialiser import Parent, Provenance, Sources
 from tinylm.model.lm import LanguageModel
 from tinylm.streams import Streams
 
+PADDING = 1024  # tables are made longer up to a multiple, of this at most (our bound)
+OWN = (
+    "give the child the checkpoint's tokenizer (tokenizer=file tokenizer.path=FOLDER/tokenizer.json), or one pruned "
+    "from it"
+)
 ADDED = 2  # ids that a tokenizer may be given beside its own: one that opens a document and one that closes it
 
 
 class Pretrained:
     """Weights of a checkpoint, whole or cut to the child's shape as ``Inherit`` cuts.
 
-    The child's tokenizer must be the checkpoint's own (``tokenizer=file``): ids are taken to mean the same. Rows that
-    the checkpoint has beyond the child's ids are padding and left out; an id that was added for opening or closing
-    documents takes the row of the checkpoint's own. The checkpoint reads no text of ours, so what is measured on a
-    tune split cannot choose.
+    The child's tokenizer must be the checkpoint's own (``tokenizer=file``) or pruned from it, whose map its rows
+    follow. Rows that the checkpoint has beyond its tokenizer's ids are padding and left out; an id that was added for
+    opening or closing documents takes the row of the checkpoint's own. Where a ``tokenizer.json`` lies beside the
+    weights the child's is compared with it; else all that shows a foreign one is its number of ids. The checkpoint
+    reads no text of ours, so what is measured on a tune split cannot choose.
 
     Args:
         path: a folder with config.json and safetensors, or a name on the hub (owner/name).
@@ -53,8 +61,20 @@ class Pretrained:
     def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
         """Fill what the checkpoint has; with ``rest: scratch`` everything."""
         checkpoint = read(self.folder)
-        parent = Parent(checkpoint.model, self.name, rows(model.shape.vocab, checkpoint))
+        origin = None if sources.tokenizer is None else sources.tokenizer.origin
+        kept_V = None if origin is None else torch.from_numpy(origin.ids_V)
+        parent = Parent(checkpoint.model, self.name, rows(model.shape.vocab, checkpoint, kept_V))
         return replace(self.inherit(model, streams, replace(sources, parent=parent)), initialiser="pretrained")
+
+    def suits(self, child: LanguageModel, tokenizer: Trainer) -> None:
+        """As ``Foreign`` says; of the checkpoint its config and the names in its files are read.
+
+        Raises:
+            UserError: the checkpoint cannot be read, the child cannot be cut out of it, or has another tokenizer.
+        """
+        parent = outline(self.folder)
+        _own(tokenizer, self.folder, parent.shape.vocab)
+        self.inherit.check(child, parent, self.name)
 
     def content(self) -> dict[str, str | None]:
         """What takes the path's place in a run's key."""
@@ -63,26 +83,57 @@ class Pretrained:
         return {"path": hashlib.sha256(together.encode()).hexdigest()}
 
 
-def rows(vocab: int, checkpoint: Checkpoint) -> Tensor | None:
+def rows(vocab: int, checkpoint: Checkpoint, kept_V: Tensor | None = None) -> Tensor | None:
     """Child id -> the checkpoint's row, or None where both have the same ids.
 
+    Args:
+        vocab: the child's ids.
+        kept_V: for each of them the id of the checkpoint's tokenizer, where the child's is pruned from it.
+
     Raises:
-        UserError: the child has more ids than the checkpoint.
+        UserError: there are more ids than the checkpoint has.
     """
     had = checkpoint.model.shape.vocab
-    if vocab == had:
+    if kept_V is None and vocab == had:
         return None
-    if vocab > had + ADDED:
-        raise UserError(
-            f"the child has {vocab} ids and the checkpoint {had}: give the child the checkpoint's tokenizer "
-            "(tokenizer=file tokenizer.path=FOLDER/tokenizer.json)"
-        )
-    ids_V = torch.arange(vocab)
+    ids_V = torch.arange(vocab) if kept_V is None else kept_V
+    if len(ids_V) != vocab:
+        raise UserError(f"the child has {vocab} ids and its tokenizer's map {len(ids_V)}")
+    _refuse_more(int(ids_V.max()) + 1, had)
     return torch.where(ids_V < had, ids_V, checkpoint.start)
 
 
+def _refuse_more(ids: int, had: int) -> None:
+    if ids > had + ADDED:
+        raise UserError(f"the child's tokenizer has {ids} ids and the checkpoint {had}: {OWN}")
+
+
+def _own(trainer: Trainer, folder: Path, had: int) -> None:
+    """Refuse a tokenizer that is neither the checkpoint's, which has ``had`` rows, nor pruned from it.
+
+    Raises:
+        UserError: it is another; or, with none beside the checkpoint, has too many or too few ids to be its own.
+    """
+    original = trainer.of if isinstance(trainer, Derived) else trainer
+    if not isinstance(original, File):
+        raise UserError(f"tokenizer: what is trained here gives ids another meaning than the checkpoint's: {OWN}")
+    _refuse_more(original.vocab, had)
+    if (folder / "tokenizer.json").is_file():
+        own = File(str(folder / "tokenizer.json")).tokenizer.backend.get_vocab()
+        ours = original.tokenizer.backend.get_vocab()
+        differs = next((piece for piece, index in own.items() if ours.get(piece) != index), None)
+        if differs is not None:
+            raise UserError(
+                f"tokenizer: {differs!r} has id {ours.get(differs)} and in the checkpoint's {own[differs]}: {OWN}"
+            )
+    elif had - original.vocab >= PADDING:
+        raise UserError(
+            f"tokenizer: {had - original.vocab} of the checkpoint's {had} rows have no id, too many for padding: {OWN}"
+        )
+
+
 def folder_of(path: str) -> Path:
-    """The folder of a checkpoint; one of the hub is downloaded, its config and safetensors alone.
+    """The folder of a checkpoint; one of the hub is downloaded, its config, tokenizer and safetensors alone.
 
     Raises:
         UserError: there is no such folder, and none of that name can be had from the hub.
@@ -95,7 +146,7 @@ def folder_of(path: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(path, allow_patterns=["config.json", "*.safetensors", INDEX]))
+        return Path(snapshot_download(path, allow_patterns=["config.json", "tokenizer.json", "*.safetensors", INDEX]))
     except Exception as error:  # the library and the network raise many kinds
         raise UserError(
             f"init.path={path}: there is no such folder, and none of that name came from the hub "

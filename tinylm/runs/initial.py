@@ -20,7 +20,7 @@ from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
 from tinylm.evaluate.bits import BitsPerByte
 from tinylm.evaluate.evaluator import Subject
-from tinylm.init.initialiser import Parent, Sources, fill
+from tinylm.init.initialiser import Parent, Provenance, Sources, fill
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape
 from tinylm.record import WEIGHTS, RunRecord, write_json
@@ -72,13 +72,16 @@ def initialise(
     """Fill ``model``, which may lie on the meta device.
 
     A run that begins from a parent keeps its first weights in ``folder`` until it ends: a run that goes on does not
-    choose them again. For every tensor, ``folder/inheritance.json`` says what of the parent it took.
+    choose them again. For every tensor, ``folder/inheritance.json`` says what of the parent, or of a checkpoint, it
+    took.
 
     Raises:
         UserError: the parent is missing, diverged, of another tokenizer or another family, or too small.
     """
     if parts.parent is None:
-        return Initial([said.summary() for said in fill(model, [parts.init], streams)])
+        chain = fill(model, [parts.init], streams, Sources(tokenizer=prepared.tokenizer))
+        _tell(folder, chain)
+        return Initial([said.summary() for said in chain])
     weights = folder / "initial.safetensors"
     if (folder / NAME).is_file():
         model.to_empty(device="cpu")
@@ -95,12 +98,18 @@ def initialise(
         seconds=time.perf_counter() - began,
         parent_flops=record.cost["flops"] + record.cost.get("parent_flops", 0.0),
     )
-    write_json(folder / "inheritance.json", {said.initialiser: dict(said.details) for said in chain})
+    _tell(folder, chain)
     unfinished = folder / f".{weights.name}"
     save_model(model, str(unfinished))
     os.replace(unfinished, weights)
     write_json(folder / NAME, asdict(initial))
     return initial
+
+
+def _tell(folder: Path, chain: list[Provenance]) -> None:
+    details = {said.initialiser: dict(said.details) for said in chain if said.details}
+    if details:
+        write_json(folder / "inheritance.json", details)
 
 
 def forget(folder: Path) -> None:
