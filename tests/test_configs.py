@@ -13,6 +13,8 @@ from tests.commands import PROJECT, SMALL, text_files
 from tinylm.compose.catalogue import sweeps, variants
 from tinylm.compose.main import invoke
 from tinylm.report.claim import Claim
+from tinylm.report.guards import drifted
+from tinylm.report.ladder import rungs
 
 OPTIONS = [(group, option) for group, options in variants().items() for option in options.split(", ")]
 
@@ -61,3 +63,14 @@ def test_every_sweep_composes_whole_and_its_first_job_runs(
     record = invoke([*words, "hydra.mode=RUN", *first, *small], command="").record
     assert record is not None
     assert record.status == "done", record.error
+
+
+@pytest.mark.parametrize("name", sweeps())
+def test_no_comparison_of_a_sweep_is_refused_by_construction(name: str) -> None:
+    """One that differs in more than the factor would be refused, and cost the others their power all the same."""
+    claim = Claim.parse(yaml.safe_load((PROJECT / "sweeps" / f"{name}.yaml").read_text())["claim"])
+    for variant, against in claim.comparisons.items():
+        made = [set(claim.arms[arm].overrides) for arm in (variant, against)]
+        keys = {word.split("=")[0].replace("/", ".") for word in made[0] ^ made[1]}
+        assert not drifted(dict.fromkeys(keys, ("one", "other")), claim), (variant, against)
+    assert bool(rungs(claim)) == (name == "ladder")
