@@ -35,7 +35,7 @@ from tinylm.streams import Streams
 
 
 class Inherit:
-    """Weights of a trained parent, cut to the child's shape. Tang et al. 2024 (arXiv 2402.02791), section 3.3.
+    """Weights of a trained parent, cut to the child's shape. Tang et al. 2024 (arXiv 2402.02791).
 
     First layers are chosen, then, in the parent without the layers that go, hidden units and heads of each layer and
     residual channels for all layers at once. A unit goes with its row and column of every feed-forward matrix, a head

@@ -14,7 +14,7 @@ Rule = Callable[[int, int], list[int]]
 
 
 def ends(head: int | None = None, tail: int | None = None) -> Rule:
-    """The first and the last; the middle goes. Tang et al. 2024 (arXiv 2402.02791), section 3.3.
+    """The first and the last; the middle goes. Tang et al. 2024 (arXiv 2402.02791).
 
     Args:
         head, tail: how many of either; of what is null the rest, and of both null half, the odd one at the head.

@@ -15,7 +15,7 @@ from tinylm.streams import Streams
 class Magnitude:
     """The L1 or L2 norm of a group's weights, over all its matrices together; gains and biases do not count.
 
-    Tang et al. 2024 (arXiv 2402.02791), section 3.3, compares both; Li et al. 2017 (arXiv 1608.08710), section 3.1,
+    Tang et al. 2024 (arXiv 2402.02791) compare both; Li et al. 2017 (arXiv 1608.08710), section 3.1,
     for L1 over whole groups.
 
     Args:

@@ -26,8 +26,8 @@ class Mask:
 
     The parent is frozen and the logits minimise the language-model loss plus, for each pool, ``penalty`` x
     ``((open - budget) / budget)^2`` with ``open`` the expected number of gates that are not 0; afterwards the logits
-    are the scores. Our construction: Tang et al. 2024 (arXiv 2402.02791), section 3.3, learns a mask and names it the
-    best of four measures, its code is not public. The gates are those of Louizos et al. 2018 (arXiv 1712.01312),
+    are the scores. Our construction: Tang et al. 2024 (arXiv 2402.02791) learn a mask and name it the
+    best of four measures; its code is not public. The gates are those of Louizos et al. 2018 (arXiv 1712.01312),
     eqs. 10 to 12, with the constants of their section 4.
 
     A shut channel is zero in all that is added to the residual stream, a shut unit or head in what its output matrix

@@ -19,7 +19,7 @@ class Taylor:
     """``|sum over the group of w x dL/dw|`` of a batch, averaged over batches of the parent's tune split.
 
     The sum is the loss's first-order change when the group is set to zero. Molchanov et al. 2019 (arXiv 1906.10771),
-    eq. 8, there squared; compared in Tang et al. 2024 (arXiv 2402.02791), section 3.3. Gains and biases count.
+    eq. 8, there squared; compared in Tang et al. 2024 (arXiv 2402.02791). Gains and biases count.
 
     Args:
         batches: how many.
