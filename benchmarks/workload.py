@@ -46,6 +46,7 @@ class Words:
 
     def __init__(self, shape: Shape = SHAPE, size: int = SIZE, different: int = 32) -> None:
         self.size, self.tokens_per_step = size, float(size * shape.context)
+        self.positions_per_step = self.tokens_per_step
         self.bytes_per_step = 4 * self.tokens_per_step
         self.ids_NT = words(shape, different * size)
         self.document_NT = torch.arange(different * size * shape.context).view(-1, shape.context) // DOCUMENT

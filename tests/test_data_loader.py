@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import tiny_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_corpus import packed
@@ -19,6 +20,7 @@ from tinylm.data.tokenizer.bpe import BPE
 from tinylm.data.tokenizer.bytes import Bytes
 from tinylm.data.tokens import Tokenizer
 from tinylm.streams import Streams
+from tinylm.train.budget import Flops
 
 Unit = Literal["tokens", "bytes"]
 UNITS: tuple[Unit, ...] = ("tokens", "bytes")
@@ -199,3 +201,17 @@ def test_a_data_seed_of_its_own_keeps_the_order(stores: dict[str, TokenStore]) -
     ]
     assert same(*fixed)
     assert same(fixed[0], batches(stores["bpe"], "tokens", seed=5)[3])
+
+
+@pytest.mark.parametrize("kind", ["bpe", "bytes"])
+def test_a_budget_in_flops_pays_for_padding(stores: dict[str, TokenStore], kind: str) -> None:
+    """What a run computes makes up its budget within 1%, however much of it is padding; in tokens nothing changes."""
+    made = batches(stores[kind], "bytes", context=300)
+    planned = tiny_run.recipe(budget=Flops(1e9)).plan(made, flops_per_token=1e3)
+    assert planned.steps is not None
+    assert planned.steps > 500
+    read = [made[step] for step in range(planned.steps)]
+    assert sum(batch.ids_BT.numel() for batch in read) * 1e3 == pytest.approx(1e9, rel=0.01)
+    assert sum(batch.tokens for batch in read) * 1e3 < 0.97e9
+    plain = batches(stores[kind], "tokens")
+    assert plain.positions_per_step == plain.tokens_per_step

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from tests.test_keys import job_of, key_of
 from tinylm.cli.prune import awaited
 from tinylm.compose import keys, ledger, parents
 from tinylm.compose.main import invoke
-from tinylm.errors import UserError
+from tinylm.errors import Interrupted, UserError
+from tinylm.runs import initial, lifecycle
 
 INHERIT = ["init=inherit", 'init.parent.overrides=["shape.depth=4"]']
 
@@ -180,3 +183,37 @@ def test_names_of_parents_are_read_by_their_own_grammar() -> None:
     assert parents.key("~claim.arms.x") == "claim.arms.x"
     with pytest.raises(UserError, match="name the parent once"):
         parents.reference({"init": {"parent": {"overrides": None}}})
+
+
+def test_a_child_that_goes_on_keeps_its_first_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bitwise, and the weights are chosen anew only where other code chose them."""
+    words = [*text_files(tmp_path / "text"), *SMALL, *INHERIT, f"root={tmp_path}/runs"]
+    whole = invoke(words, command="").record
+    assert whole is not None
+    folder, elder = tmp_path / "runs" / whole.key, tmp_path / "runs" / whole.provenance["parent"]
+    shutil.rmtree(folder)
+    told = json.loads((elder / "record.json").read_text())
+    told["cost"] |= {"parent_flops": 10.0, "initialise_flops": 5.0}
+    (elder / "record.json").write_text(json.dumps(told))
+
+    filled: list[int] = []
+    fill, fit = initial.fill, lifecycle.fit
+
+    def stopped(*given: Any, **named: Any) -> Any:
+        return fit(*given, **{**named, "score": lambda model: os.kill(os.getpid(), signal.SIGTERM) or {}})
+
+    monkeypatch.setattr(initial, "fill", lambda *given: (filled.append(1), fill(*given))[1])
+    monkeypatch.setattr(lifecycle, "fit", stopped)
+    for code, times in (("old", 1), ("old", 1), ("new", 2)):
+        monkeypatch.setattr(initial, "code_version", lambda code=code: code)
+        with pytest.raises(Interrupted):
+            invoke(words, command="")
+        assert len(filled) == times
+    monkeypatch.setattr(lifecycle, "fit", fit)
+    again = invoke(words, command="").record
+    assert again is not None
+    assert len(filled) == 2
+    assert again.cost["resumed"] > 0
+    assert again.metrics == whole.metrics
+    assert again.cost["parent_flops"] == told["cost"]["flops"] + 15
+    assert not list(folder.glob("initial.*"))

@@ -22,7 +22,7 @@ from tokenizers import models, pre_tokenizers, processors
 from tinylm.batch import Batch
 from tinylm.data.alphabet import LETTERS
 from tinylm.data.prepare import prepare
-from tinylm.data.prune import basis, bytes_per_token, count, keep, prune, restricted, unreachable
+from tinylm.data.prune import Kept, basis, bytes_per_token, count, keep, prune, restricted, unreachable
 from tinylm.data.tokenizer.bpe import BPE
 from tinylm.data.tokenizer.bytes import Bytes
 from tinylm.data.tokenizer.file import File
@@ -312,3 +312,12 @@ def test_a_model_is_pruned_in_step(tied: bool) -> None:
     for wrong in (torch.tensor([0, 61]), torch.tensor([-1])):
         with pytest.raises(IndexError):
             with_vocabulary(model, wrong)
+
+
+def test_a_pruning_that_leaves_pieces_out_of_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = original("letters")
+    gone = made.backend.token_to_id("".join(made.form["model"]["merges"][0]))
+    kept = [index for index in range(made.vocab_size) if index != gone]
+    monkeypatch.setattr("tinylm.data.prune.keep", lambda *_, **__: Kept(kept, 0, 1.0))
+    with pytest.raises(UserError, match="no text would reach"):
+        prune(made, count(made, TEXTS), vocab=len(kept))

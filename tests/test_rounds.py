@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import os
+import shutil
 import signal
 import time
 from functools import partial
@@ -20,7 +21,8 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
 from scipy import stats
 from test_resume import assert_same, finish, lines, start
 from tiny_corpus import packed
@@ -446,3 +448,18 @@ def test_wrong_rounds_are_named_before_training(store: TokenStore, tmp_path: Pat
     with pytest.raises(UserError, match=r"rounds\.unit=document: the first round reads 0 whole"):
         run(tiny_run.recipe(3, rounds=Selected(Uniform(), unit="document")), batches=long)
     assert not (tmp_path / "history.jsonl").exists()
+
+
+def test_a_run_that_begins_anew_draws_anew(tmp_path: Path) -> None:
+    """Whatever an earlier life, without a checkpoint now, left in its folder."""
+    chosen = tiny_run.recipe(12, rounds=Selected(Hardest()))
+    tiny_run.run(tmp_path, chosen, score=None)
+    path = tmp_path / "rounds/review-1.safetensors"
+    whole = path.read_bytes()
+    with safe_open(path, "np") as file:
+        about = file.metadata()
+    held = load_file(path)
+    path.write_bytes(save({**held, "next_M": held["next_M"][:1].repeat(len(held["next_M"]))}, about))
+    shutil.rmtree(tmp_path / "checkpoint")
+    tiny_run.run(tmp_path, chosen, score=None)
+    assert path.read_bytes() == whole

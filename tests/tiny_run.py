@@ -53,6 +53,7 @@ class Chain:
         self.shape = shape
         self.size = size
         self.tokens_per_step = float(size * shape.context)
+        self.positions_per_step = self.tokens_per_step
         self.bytes_per_step = 3 * self.tokens_per_step
 
     def __getitem__(self, step: int) -> Batch:

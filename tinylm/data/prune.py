@@ -77,10 +77,11 @@ def prune(
 
     The origin's report: ``original_vocab``, ``vocab``, ``coverage``; ``bytes_per_token_before`` (of what was counted);
     ``closure`` (ids kept for closure only); ``unreachable`` (pieces that no text encodes to, though the original used
-    them; 0, or the pruning is wrong) and ``unreachable_before`` (kept pieces that the original could not reach either).
+    them; 0, or it is refused) and ``unreachable_before`` (kept pieces that the original could not reach either).
 
     Raises:
-        UserError: ``vocab`` is below what cannot be deleted, or above what there is.
+        UserError: ``vocab`` is below what cannot be deleted or above what there is, or a piece would be
+            out of reach.
     """
     lost = unreachable(original)
     kept = keep(original, counts_V, vocab=vocab, coverage=coverage, lost=lost)
@@ -90,13 +91,18 @@ def prune(
     if pieces(pruned.form) != pieces(form):
         raise UserError("the tokenizer's added tokens stand among its pieces, and its ids cannot be closed up")
     still = {kept.ids[index] for index in unreachable(pruned)}
+    if still - lost:
+        raise UserError(
+            f"tokenizer=pruned: no text would reach {len(still - lost)} of the {pruned.vocab_size} kept ids, though "
+            "the original reaches them: its merges do not close; take another tokenizer.vocab or another tokenizer"
+        )
     report = {
         "original_vocab": original.vocab_size,
         "vocab": pruned.vocab_size,
         "coverage": kept.coverage,
         "bytes_per_token_before": bytes_per_token(original, counts_V),
         "closure": kept.closure,
-        "unreachable": len(still - lost),
+        "unreachable": 0,
         "unreachable_before": len(still & lost),
     }
     pruned.origin = Origin(original.hash, np.array(kept.ids, dtype=np.int64), report)

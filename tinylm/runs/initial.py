@@ -26,6 +26,7 @@ from tinylm.model.shape import Shape
 from tinylm.record import WEIGHTS, RunRecord, write_json
 from tinylm.runs.documents import Documents
 from tinylm.runs.parts import Elder, Parts
+from tinylm.runs.provenance import code_version
 from tinylm.streams import Streams
 from tinylm.train.descent import descend
 
@@ -41,7 +42,7 @@ class Initial:
         chain: what each initialiser filled, in words.
         parent: key of the run that it begins from, or None.
         flops, seconds: what choosing the weights took, such as training a mask.
-        parent_flops: what the parent's own training took, its parent's included.
+        parent_flops: what the parent took: its training, choosing its first weights, its own parent.
     """
 
     chain: list[dict[str, Any]]
@@ -72,8 +73,8 @@ def initialise(
     """Fill ``model``, which may lie on the meta device.
 
     A run that begins from a parent keeps its first weights in ``folder`` until it ends: a run that goes on does not
-    choose them again. For every tensor, ``folder/inheritance.json`` says what of the parent, or of a checkpoint, it
-    took.
+    choose them again, unless other code chose them. For every tensor, ``folder/inheritance.json`` says what of the
+    parent, or of a checkpoint, it took.
 
     Raises:
         UserError: the parent is missing, diverged, of another tokenizer or another family, or too small.
@@ -83,10 +84,12 @@ def initialise(
         _tell(folder, chain)
         return Initial([said.summary() for said in chain])
     weights = folder / "initial.safetensors"
-    if (folder / NAME).is_file():
+    held = _held(folder)
+    if held is not None:
         model.to_empty(device="cpu")
         load_model(model, weights)
-        return Initial(**json.loads((folder / NAME).read_text(encoding="utf-8")))
+        return held
+    forget(folder)
     began = time.perf_counter()
     say("initialising from its parent", None)
     record = trained(parts.parent)
@@ -96,13 +99,13 @@ def initialise(
         parent=record.key,
         flops=sum(said.flops for said in chain),
         seconds=time.perf_counter() - began,
-        parent_flops=record.cost["flops"] + record.cost.get("parent_flops", 0.0),
+        parent_flops=sum(record.cost.get(name, 0.0) for name in ("flops", "parent_flops", "initialise_flops")),
     )
     _tell(folder, chain)
     unfinished = folder / f".{weights.name}"
     save_model(model, str(unfinished))
     os.replace(unfinished, weights)
-    write_json(folder / NAME, asdict(initial))
+    write_json(folder / NAME, {"code": code_version(), **asdict(initial)})
     return initial
 
 
@@ -113,9 +116,17 @@ def _tell(folder: Path, chain: list[Provenance]) -> None:
 
 
 def forget(folder: Path) -> None:
-    """An ended run needs its first weights no more."""
-    for name in ("initial.safetensors", NAME):
+    """An ended run needs its first weights no more. The summary goes first: it says that the weights are there."""
+    for name in (NAME, "initial.safetensors"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _held(folder: Path) -> Initial | None:
+    """How the weights in ``folder`` came about; None where there are none that this very code chose."""
+    if not (folder / NAME).is_file() or not (folder / "initial.safetensors").is_file():
+        return None
+    told = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    return Initial(**told) if told.pop("code", None) == code_version() else None
 
 
 def trained(elder: Elder) -> RunRecord:

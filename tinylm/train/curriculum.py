@@ -8,6 +8,7 @@ inside that round reads the same text. ``scoring.safetensors`` beside it is a sc
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,10 @@ class Curriculum:
                 "choose from; take a smaller unit or a larger budget"
             )
         return units
+
+    def forget(self) -> None:
+        """Drop what an earlier life of the run found: one that begins anew finds its own."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def begin(self, round: int) -> int:
         """The step from which ``round`` reads; ``number`` for what comes after the last."""

@@ -57,6 +57,8 @@ def fit(
         )
         if session.restore():
             session.meter.totals.resumed += 1
+        else:
+            session.curriculum.forget()
         torn = [f"checkpoint {name} was not whole" for name in session.checkpoints.torn]
         session.meter.totals.warnings += torn
         curriculum = session.curriculum

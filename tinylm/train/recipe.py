@@ -18,7 +18,11 @@ class Batches(Reading, Protocol):
 
     @property
     def tokens_per_step(self) -> float:
-        """Positions that a step reads (the mean, where it varies)."""
+        """Scored targets of a step, on average."""
+
+    @property
+    def positions_per_step(self) -> float:
+        """Positions of a step that FLOPs are planned by, padding included, on average."""
 
     @property
     def bytes_per_step(self) -> float:
@@ -58,7 +62,7 @@ class Recipe:
             flops_per_token: training FLOPs of one position.
         """
         tokens = batches.tokens_per_step
-        flops = tokens * flops_per_token * (1 + self.rounds.scoring())
+        flops = batches.positions_per_step * flops_per_token * (1 + self.rounds.scoring())
         return self.budget.plan(tokens, batches.bytes_per_step, flops, max(1, round(1 / self.score_every)))
 
 
@@ -87,8 +91,9 @@ class Fit:
     """What a fit cost.
 
     seconds: training steps with their data; compilation, scores and checkpoints excluded.
-    tokens: scored targets.  flops: by the model's own account, over all positions.  scoring_flops: the part of
-    ``flops`` that went into choosing the text of later rounds.  resumed: how often it went on from a checkpoint.
+    tokens: scored targets.  flops: by the model's own account, over all positions, padding included.
+    scoring_flops: the part of ``flops`` that went into choosing the text of later rounds.
+    resumed: how often it went on from a checkpoint.
     scores: the last scores on the tune split.  rounds: what was found at the end of each round.
     """
 
