@@ -93,6 +93,20 @@ def test_kills_at_random_points_leave_no_trace(name: str, references: dict[str, 
     assert json.loads((tmp_path / "fit.json").read_text())["resumed"] >= 2
 
 
+def test_a_killed_compiled_run_ends_in_the_same_bits(references: dict[str, Path], tmp_path: Path) -> None:
+    """One kill: each start compiles anew, from code that lies on disk."""
+    process = start(tmp_path, "compiled", checkpoint_seconds=0.02)
+    wait_for(tmp_path, random.Random(os.getpid()).randrange(5, 30), process)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    finish(process)
+    assert finish(start(tmp_path, "compiled")) == 0
+    assert_same(tmp_path, references["compiled"])
+    fitted = json.loads((tmp_path / "fit.json").read_text())
+    assert fitted["compiled"]
+    assert fitted["resumed"] == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_signals_checkpoint_and_leave(number: signal.Signals, references: dict[str, Path], tmp_path: Path) -> None:
     process = start(tmp_path, "plain")

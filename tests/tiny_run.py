@@ -170,6 +170,7 @@ RECIPES = {
     "bf16": recipe(objective=Noisy(), precision="bf16", micro=4, optimiser=partial(Muon, lr=1e-2)),
     "plain": recipe(),
     "rounds": recipe(objective=Noisy(), rounds=Selected(LossSoftmax(), number=3, forgetting=True)),
+    "compiled": recipe(objective=Noisy(), precision="bf16", compile=True),
 }
 INTERRUPTED = 75
 
