@@ -32,7 +32,7 @@ def start(
 
 
 def finish(process: ForkServerProcess) -> int | None:
-    process.join(60)
+    process.join(300)
     code = process.exitcode
     process.close()
     return code
