@@ -220,7 +220,8 @@ def charged_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     spent["charged"] = spent[[column for column in names if column != "cost.scoring_flops"]].sum(axis=1)
     means = spent.groupby("arm", sort=False).mean()
     charged = {str(arm): float(value) for arm, value in means["charged"].items()}
-    beside = charged.get(claim.baseline or "", min(charged.values()))
+    beside = claim.baseline if claim.baseline in charged else min(charged, key=charged.__getitem__)
+    title = "beside the baseline" if beside == claim.baseline else "beside the cheapest"
     rows = []
     for arm, row in means.iterrows():
         scores = (
@@ -231,7 +232,7 @@ def charged_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
             | {name: amount(float(row[column])) for column, name in names.items()}
             | {
                 "FLOPs charged": amount(float(row["charged"])),
-                "beside the baseline": f"{row['charged'] / beside:.2f} ×",
+                title: f"{row['charged'] / charged[beside]:.2f} ×",
             }
         )
     return pd.DataFrame(rows)
