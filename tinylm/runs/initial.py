@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 
-from tinylm.data.loader import Batches
 from tinylm.data.prepare import Prepared, prepare
 from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
@@ -162,15 +161,7 @@ def sources(elder: Elder, record: RunRecord, tokenizer: Tokenizer, say: Callable
     prepared = prepare(parts.corpus, parts.tokenizer, parts.identity, Path(parts.settings.cache), say)
     model = parts.model(Shape(**record.accounting["shape"]))
     load_model(model, elder.folder / WEIGHTS)
-    tune = Batches(
-        prepared.store,
-        Streams(parts.settings.seed, parts.settings.streams),
-        unit=parts.settings.batch.unit,
-        size=parts.settings.batch.size,
-        context=parts.settings.batch.context,
-        within_documents=parts.settings.batch.within_documents,
-        split="tune",
-    )
+    tune = parts.batches(prepared.store, "tune")
     split = prepared.store.split("tune")
     score = BitsPerByte(split="tune", at_most=max(1, split.documents * LOSS_BYTES // split.bytes), prefix="tune_")
 

@@ -77,7 +77,7 @@ class _Run:
         parts, record = self.parts, self.record
         torch.set_num_threads(parts.machine.threads)
         prepared = prepare(parts.corpus, parts.tokenizer, parts.identity, Path(parts.settings.cache), self._say)
-        batches = self._batches(prepared)
+        batches = parts.batches(prepared.store)
         solved = self._solve(prepared, batches)
         with torch.device("meta"):
             model = parts.model(solved.shape)
@@ -142,17 +142,6 @@ class _Run:
             context = round(batch.context * batches.tokens_per_step / batches.bytes_per_step)
         count = counter(parts.model, parts.shape.count)
         return solve(parts.shape, vocab=prepared.tokenizer.vocab_size, context=context, count=count)
-
-    def _batches(self, prepared: Prepared) -> Batches:
-        batch = self.parts.settings.batch
-        return Batches(
-            prepared.store,
-            self.streams,
-            unit=batch.unit,
-            size=batch.size,
-            context=batch.context,
-            within_documents=batch.within_documents,
-        )
 
     def _curve_documents(self, prepared: Prepared, batches: Batches, flops: float) -> int:
         """How many documents of the tune split a point of the curve may cost: a function of the plan alone.

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tinylm.data.document import Corpus
+from tinylm.data.loader import Batches
+from tinylm.data.split import SplitName
+from tinylm.data.store import TokenStore
 from tinylm.evaluate.evaluator import Evaluator
 from tinylm.init.initialiser import Initialiser
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape, ShapeRequest
 from tinylm.runs.settings import Settings
+from tinylm.streams import Streams
 from tinylm.train.fit import Machine, Recipe
 
 
@@ -47,3 +51,16 @@ class Parts:
     evaluators: Mapping[str, Evaluator]
     machine: Machine
     parent: Elder | None = None
+
+    def batches(self, store: TokenStore, split: SplitName = "train") -> Batches:
+        """A split of ``store`` as this run reads it: by its seed, in its unit, at its sizes."""
+        batch = self.settings.batch
+        return Batches(
+            store,
+            Streams(self.settings.seed, self.settings.streams),
+            unit=batch.unit,
+            size=batch.size,
+            context=batch.context,
+            within_documents=batch.within_documents,
+            split=split,
+        )
