@@ -115,6 +115,12 @@ class Sweep:
             self.run(arm, seed, score, stage="tune", params={"optim.lr": rate}, status=status, **options)
         return self
 
+    def tell(self, key: str, **metrics: float) -> None:
+        """Add scalars to a run's record."""
+        record = RunRecord.read(self.root / key)
+        record.metrics.update(metrics)
+        record.write(self.root / key)
+
     def manifest(self) -> Manifest:
         data = {
             "schema": 1,

@@ -30,11 +30,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "spearman_gap": {"x": "shape.depth", "y": "shape.ratio", "region": [0.0, None]},
     "power_law_optimum": {"x": "batch.size", "tuned": "optim.lr", "region": [0.35, 0.65]},
     "mean": {"metric": "forgetting", "arm": "d4", "region": [0.0, None]},
+    "difference": {"metric": "width", "arm": "d8", "against": "d4", "region": [0.0, None]},
 }
 
 
 def claim(kind: str, **changes: Any) -> Claim:
-    block = {**copy.deepcopy(CLAIM), "baseline": None, "arms": {"d4": {}}, **changes.pop("claim", {})}
+    block = {**copy.deepcopy(CLAIM), "baseline": None, "arms": {"d4": {}, "d8": {}}, **changes.pop("claim", {})}
     block["estimates"] = {"it": {"kind": kind, **EXAMPLES[kind], **changes}}
     return Claim.parse(block)
 
@@ -47,7 +48,7 @@ def interval(kind: str, runs: pd.DataFrame, **changes: Any) -> Interval:
 def test_every_kind_has_an_example_that_a_manifest_keeps(tmp_path: Path) -> None:
     assert sorted(EXAMPLES) == kinds()
     estimates = {f"a {kind}": {"kind": kind, **example} for kind, example in EXAMPLES.items()}
-    sweep = Sweep(tmp_path / "runs", baseline=None, arms={"d4": {}}, estimates=estimates)
+    sweep = Sweep(tmp_path / "runs", baseline=None, arms={"d4": {}, "d8": {}}, estimates=estimates)
     sweep.run("d4", 0, 1.9)
     Manifest("m", "", Claim.parse(sweep.claim), []).write(tmp_path)
     kept = read_manifest("m", tmp_path).claim
@@ -55,7 +56,7 @@ def test_every_kind_has_an_example_that_a_manifest_keeps(tmp_path: Path) -> None
     assert kept is not None
     assert [item.kind for item in kept.estimates.values()] == list(EXAMPLES)
     again = json.loads(json.dumps(sweep.verdicts().as_json()))["estimates"]
-    assert [item["verdict"] for item in again] == ["undecided"] * 4
+    assert [item["verdict"] for item in again] == ["undecided"] * len(EXAMPLES)
     assert [item["region"] for item in again] == [example["region"] for example in EXAMPLES.values()]
 
 
@@ -152,6 +153,29 @@ def test_the_mean_has_students_interval() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
 
 
+def test_the_difference_is_paired_by_seed() -> None:
+    ours, theirs = [31.0, 35.0, 29.5, 40.0], [30.0, 33.0, 29.0, 37.5]
+    rows = [("d8", seed, value) for seed, value in enumerate(ours)] + [("d8", 9, 99.0)]  # a seed of one arm alone
+    rows += [("d4", seed, value) for seed, value in reversed(list(enumerate(theirs)))]
+    found = interval("difference", pd.DataFrame(rows, columns=["arm", "seed", "width"]))
+    bounds = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((1.5, bounds.low, bounds.high))
+    assert found.n == 4
+
+
+def test_a_mean_over_parents_counts_each_once(tmp_path: Path) -> None:
+    it = {"kind": "mean", "metric": "skip", "arm": None, "region": [0.0, None]}
+    sweep = Sweep(tmp_path / "runs", estimates={"it": it})
+    for seed, value in enumerate((0.02, 0.05, 0.03)):
+        sweep.run("d8", seed, 1.9)
+        elder = sweep.run("d8", seed, 1.8, stage="parent")
+        sweep.tell(elder, skip=value)
+    sweep.jobs.append(dict(sweep.jobs[-1]))  # as where a tuning and a comparing stage need one parent
+    (found,) = sweep.verdicts().estimates
+    assert (found.n, found.verdict) == (3, "undecided")
+    assert found.value == pytest.approx(0.1 / 3)
+
+
 def one_rate_short(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["optim.lr"] < 0.0025]
 
@@ -197,6 +221,18 @@ REFUSED: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     ),
     "one seed": ("mean", lambda: pd.DataFrame({"forgetting": [0.1]}), {}, "1 seed(s) have no spread"),
     "no replicates": ("mean", lambda: pd.DataFrame({"forgetting": [0.1, 0.1]}), {}, "no run changed with its seed"),
+    "no pair": (
+        "difference",
+        lambda: pd.DataFrame({"arm": ["d4", "d8"], "seed": [0, 1], "width": [1.0, 2.0]}),
+        {},
+        "d8 and d4 share no seed",
+    ),
+    "one pair": (
+        "difference",
+        lambda: pd.DataFrame({"arm": ["d4", "d8"], "seed": [0, 0], "width": [1.0, 2.0]}),
+        {},
+        "1 pair(s) have no spread",
+    ),
 }
 
 

@@ -164,7 +164,8 @@ def test_an_idle_layer_is_worth_nothing_and_no_other() -> None:
     idle(model, 1)
     of = replace(subject(b"abc def ghi", b"more of it, longer than a window"), model=model)
     scalars = LayerSkip(at_most=None)(of).scalars
-    assert list(scalars) == ["skip_00", "skip_01", "skip_02"]
+    assert list(scalars) == ["skip_00", "skip_01", "skip_02", "skip_ends_over_middle"]
+    assert scalars["skip_ends_over_middle"] == pytest.approx((scalars["skip_00"] + scalars["skip_02"]) / 2)
     assert scalars["skip_01"] == 0
     assert abs(scalars["skip_00"]) > 1e-3
     assert abs(scalars["skip_02"]) > 1e-3
@@ -181,7 +182,7 @@ def test_effective_dimension_counts_the_directions_that_are_there() -> None:
         model.embedding.weight[:, 3:] = 0  # the stream is the embedding: three directions of alike variance
         model.embedding.weight[:, :3] = torch.linalg.qr(torch.randn(258, 3)).Q
     scalars = EffectiveDimension(share=0.99)(of).scalars
-    assert scalars["effective_dimension_00"] == scalars["effective_dimension_01"] == 3
+    assert scalars["effective_dimension_00"] == scalars["effective_dimension_01"] == scalars["effective_dimension"] == 3
     assert EffectiveDimension(share=0.3)(of).scalars["effective_dimension_00"] == 1
     ids = [part for text in texts for part in ([256, *text[:7]], [*text[7:], 257])]
     windows = [model.embedding.weight[part].detach().double() for part in ids]

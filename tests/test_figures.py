@@ -22,13 +22,6 @@ from tinylm.report.rounds import rounds_table
 from tinylm.report.tables import spent_table
 
 
-def told(sweep: Sweep, key: str, **metrics: float) -> None:
-    """Add scalars to a run's record."""
-    record = RunRecord.read(sweep.root / key)
-    record.metrics.update(metrics)
-    record.write(sweep.root / key)
-
-
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=9))
 def test_the_front_is_what_no_other_beats_on_both(points: list[tuple[int, int]]) -> None:
     cost, score = np.array(points, float).T
@@ -45,7 +38,7 @@ def test_a_report_draws_what_its_runs_have_numbers_for(tmp_path: Path) -> None:
             key = sweep.run(arm, seed, 1.9 - 0.01 * depth + 0.001 * seed)
             layers = {f"skip_{layer:02d}": 0.1 * (layer - 1) for layer in range(depth)}
             wide = {f"effective_dimension_{layer:02d}": 20.0 + layer for layer in range(depth)}
-            told(sweep, key, decode_ms_per_token_uncached=float(depth), **layers, **wide)
+            sweep.tell(key, decode_ms_per_token_uncached=float(depth), **layers, **wide)
     sweep.manifest()
     write_report(sweep.name, [sweep.root], tmp_path / "out")
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
@@ -99,7 +92,7 @@ def test_a_parent_is_not_drawn_charged_or_blamed_as_its_first_child(tmp_path: Pa
         sweep.run("d4", seed, 1.9, cost={"flops": 100.0})
         sweep.run("d8", seed, 1.9, cost={"flops": 100.0})
         elder = sweep.run("d8", seed, 1.8, stage="parent", status=status, config=shape, cost={"flops": 700.0})
-        told(sweep, elder, skip_00=0.1, skip_01=0.2)
+        sweep.tell(elder, skip_00=0.1, skip_01=0.2)
     sweep.jobs.append(dict(sweep.jobs[-1]))  # as where a tuning and a comparing stage need one parent
     manifest = sweep.manifest()
     placed = by_arm(sweep.frame(), manifest)

@@ -23,7 +23,8 @@ class EffectiveDimension(Evaluator):
     The features are the stream after each block, in fp32, of windows that lie end to end in the documents read.
 
     Scores, a layer each: ``effective_dimension_00``, ...: the principal components (of the features about their mean)
-    that hold ``share`` of the variance, the paper's d(0.8) in its section on feature collapse. ``diversity_00``, ...:
+    that hold ``share`` of the variance, the paper's d(0.8) in its section on feature collapse; ``effective_dimension``:
+    their mean over the layers. ``diversity_00``, ...:
     d_M(H) = || (I - e e^T) H ||_F with e = 1 / sqrt(N), the distance of a window's N tokens from all being alike, the
     mean over windows; it grows with the stream's size, so compare it within one placement of norms.
 
@@ -66,6 +67,8 @@ class EffectiveDimension(Evaluator):
         for layer, seen in enumerate(features):
             scalars[f"effective_dimension_{layer:02d}"] = float(components(seen.covariance(), self.share))
             scalars[f"diversity_{layer:02d}"] = float(np.mean(seen.diversity))
+        dimensions = [scalars[f"effective_dimension_{layer:02d}"] for layer in range(len(features))]
+        scalars["effective_dimension"] = float(np.mean(dimensions))
         return Scores(scalars)
 
     def _windows(self, subject: Subject) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import ClassVar, Literal
 
 from tinylm.evaluate.bits import BitsPerByte
@@ -17,7 +18,9 @@ class LayerSkip(Evaluator):
     Tang et al. 2024 (PanGu-pi Pro, arXiv 2402.02791), where it is the drop of a metric when the layer is skipped. The
     text is of the tune split, because layers are chosen by it.
 
-    Scores: ``skip_00``, ``skip_01``, ...: bits a byte above the whole model's, a layer each.
+    Scores: ``skip_00``, ``skip_01``, ...: bits a byte above the whole model's, a layer each. From 3 layers on
+    ``skip_ends_over_middle``: the mean of the first and the last minus that of the others, above 0 where the curve is
+    high at its ends (the paper's U).
 
     Args:
         split: which documents.
@@ -45,4 +48,7 @@ class LayerSkip(Evaluator):
         for layer in range(len(subject.model.layers())):
             with without_layer(subject.model, layer):
                 scalars[f"skip_{layer:02d}"] = bits(subject).scalars["bits_per_byte"] - whole
+        lost = list(scalars.values())
+        if len(lost) > 2:
+            scalars["skip_ends_over_middle"] = fmean([lost[0], lost[-1]]) - fmean(lost[1:-1])
         return Scores(scalars)

@@ -56,6 +56,8 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim)
         added = sorted(set(runs["seed"]) - set(claim.seeds))
         told = dataclasses.replace(told, extended=bool(added))
         runs = runs[runs["seed"].isin(added or claim.seeds)]
+    elif estimand.stage(claim) == "parent":
+        runs = runs.drop_duplicates("key")  # each once, however many stages need it
     metric = estimand.metric_read(claim)
     reasons = _unfinished(runs, metric, estimand.takes_diverged) + _void(runs, claim)
     if metric not in runs or not (scored := (runs["status"] == "done") & runs[metric].notna()).any():

@@ -1,4 +1,4 @@
-"""The mean of a metric over an arm's seeds."""
+"""The mean of a metric over the seeds of an arm, or of the parents."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ class Mean(Estimand):
 
     Fields:
         metric: any number of a run: a column of `collect`.
-        arm: whose runs.
+        arm: whose runs; null: the parents' of the sweep.
     """
 
     metric: str
-    arm: str
+    arm: str | None
 
-    def arms_named(self) -> list[str]:
-        return [self.arm]
+    def arms_named(self) -> list[str] | None:
+        return None if self.arm is None else [self.arm]
+
+    def stage(self, claim: Claim) -> str:
+        return "parent" if self.arm is None else "compare"
 
     def metric_read(self, claim: Claim) -> str:
         return self.metric
