@@ -26,6 +26,12 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
     from tinylm.compose.rehearsal import rehearse
 
     text = text_files(tmp_path) if group != "data" or option == "files" else []
+    if (group, option) == ("data", "mixture"):
+        text = ["+data@data.parts.code=stdlib"]
+    if (group, option) == ("data", "glam"):
+        domains = ("web", "wikipedia", "conversations", "forums", "books", "news")
+        (paths,) = [word for word in text_files(tmp_path) if word.startswith("data.paths")]
+        text = [paths.replace("data.paths", f"data.parts.{domain}.paths") for domain in domains]
     if (group, option) == ("tokenizer", "file"):
         text.append(f"tokenizer.path={saved(json.loads(form('letters')), tmp_path)}")
     if group == "rounds/selection":
@@ -38,7 +44,7 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
         text += begun_words(tmp_path)[1]
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
-    assert rehearse([job_of(*text, f"{group}={option}")]) == []
+    assert rehearse([job_of(f"{group}={option}", *text)]) == []
 
 
 @pytest.mark.parametrize("option", ["workers", "serial", "slurm"])

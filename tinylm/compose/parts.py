@@ -11,6 +11,7 @@ from typing import Any
 from tinylm.compose import schema
 from tinylm.compose.keys import Job
 from tinylm.compose.schema import make
+from tinylm.data.document import Corpus
 from tinylm.errors import UserError
 from tinylm.model.accounting import counter
 from tinylm.model.lm import LanguageModel
@@ -41,7 +42,7 @@ def build(job: Job) -> Parts:
         key=job.key,
         config=config,
         choices=job.choices,
-        identity={name: job.identity[name] for name in ("data", "tokenizer")},
+        identity=_packed(job, made["data"]),
         settings=settings,
         corpus=made["data"],
         tokenizer=made["tokenizer"],
@@ -53,6 +54,12 @@ def build(job: Job) -> Parts:
         machine=made["machine"],
         parent=None if job.parent is None else Elder(build(job.parent), job.parent.folder),
     )
+
+
+def _packed(job: Job, corpus: Corpus) -> dict[str, Any]:
+    """What tokenizer and store derive from: nothing of how the text is read."""
+    data = {name: value for name, value in job.identity["data"].items() if name not in corpus.reading}
+    return {"data": data, "tokenizer": job.identity["tokenizer"]}
 
 
 def model_factory(config: dict[str, Any]) -> partial[LanguageModel]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
+from tinylm.data.shares import Shares
+from tinylm.data.split import SplitName, split_of
 from tinylm.errors import UserError
 
 
@@ -36,10 +39,14 @@ class Corpus(ABC):
 
     tune: fraction of the documents in the tune split.
     test: fraction in the test split; 0 where held-out text serves as the test split.
+    shares: how much of each domain a run reads; None: all text is one stream.
+    reading: options that say how the text is read, not what it is; documents and ids do not depend on them.
     """
 
     tune: float
     test: float
+    shares: Shares | None = None
+    reading: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def documents(self) -> Iterator[Document]:
@@ -60,6 +67,13 @@ class Corpus(ABC):
         These take the options' place in a run's key, so that moving a folder leaves the key and editing a byte
         changes it. A name that is no option is added to the key.
         """
+
+    def splits(self) -> Iterator[tuple[SplitName, Document]]:
+        """Every document with its split, the held-out ones last."""
+        for document in self.documents():
+            yield split_of(document.key, self.tune, self.test), document
+        for document in self.held_out() or ():
+            yield "test", document
 
 
 def check_fractions(tune: float, test: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.data.document import Corpus, Document
-from tinylm.data.split import SPLITS, SplitName, split_of
+from tinylm.data.split import SPLITS, SplitName
 from tinylm.data.store import FORMAT, MARK
 from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
@@ -22,14 +22,6 @@ Progress = Callable[[str, float | None], None]
 BATCH_BYTES = 1 << 20  # text encoded at once
 SMALLEST = 1024  # bytes of text below which a split measures nothing
 MOST_DOMAINS = 1 << 16
-
-
-def split_documents(corpus: Corpus) -> Iterator[tuple[SplitName, Document]]:
-    """Every document with its split, the held-out ones last."""
-    for document in corpus.documents():
-        yield split_of(document.key, corpus.tune, corpus.test), document
-    for document in corpus.held_out() or ():
-        yield "test", document
 
 
 class _Arrays:
@@ -108,7 +100,7 @@ def pack(corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress,
         arrays: dict[SplitName, _Arrays] = {name: _Arrays(folder, name, tokenizer, dtype, files) for name in SPLITS}
         waiting: dict[SplitName, list[Document]] = {name: [] for name in SPLITS}
         letters = dict.fromkeys(SPLITS, 0)
-        for split, document in split_documents(corpus):
+        for split, document in corpus.splits():
             if document.domain is not None:  # of all documents or of none
                 domains.setdefault(document.domain, len(domains))
                 if len(domains) > MOST_DOMAINS:

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tinylm.data.document import Corpus
-from tinylm.data.pack import Progress, pack, split_documents
+from tinylm.data.pack import Progress, pack
 from tinylm.data.prune import measured
 from tinylm.data.split import SplitName
 from tinylm.data.store import FORMAT, TokenStore
@@ -58,7 +58,7 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
     def texts(wanted: SplitName) -> Iterator[str]:
         nonlocal read
         read = told = 0
-        for split, document in split_documents(corpus):
+        for split, document in corpus.splits():
             read += len(document.text.encode(errors="surrogatepass"))
             if read - told > 1 << 20:
                 progress(f"training the tokenizer: {read / 1e6:.0f} MB of text", None)

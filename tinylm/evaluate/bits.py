@@ -41,7 +41,8 @@ class BitsPerByte(Evaluator):
     a window of text before it. The bits of the end-of-document token are kept apart.
 
     Scores, each after ``prefix``: ``bits_per_byte``; ``loss``, nats a token of text (``test_loss`` without a prefix);
-    ``end_of_document_bits``, a document's mean; ``documents``; ``bytes``. Items: a document's place in the split,
+    ``end_of_document_bits``, a document's mean; ``documents``; ``bytes``; where texts are of several domains
+    ``bits_per_byte/<domain>``, of each that has text among those scored. Items: a document's place in the split,
     domain, bits, bytes, end_bits and tokens (of text).
 
     Args:
@@ -90,6 +91,10 @@ class BitsPerByte(Evaluator):
             f"{self.prefix}documents": float(len(texts)),
             f"{self.prefix}bytes": float(bytes_N.sum()),
         }
+        domain_N = np.array([-1 if text.domain is None else text.domain for text in texts])
+        for number, name in enumerate(subject.domains if len(subject.domains) > 1 else ()):
+            if size := int(bytes_N[domain_N == number].sum()):
+                scalars[f"{self.prefix}bits_per_byte/{name}"] = float(bits_N[domain_N == number].sum() / size)
         items = {
             "document": [int(index) for index in picked],
             "domain": [text.domain for text in texts],

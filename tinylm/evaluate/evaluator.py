@@ -52,6 +52,7 @@ class Subject:
         context: tokens in a window.
         documents: split -> its documents, in their fixed order; plain triples will do.
         precision: ``bf16`` (autocast) or ``fp32``.
+        domains: the names that a text's ``domain`` numbers; empty where texts have none.
     """
 
     model: LanguageModel
@@ -59,6 +60,7 @@ class Subject:
     context: int
     documents: Callable[[str], Sequence[Text]]
     precision: Literal["bf16", "fp32"] = "fp32"
+    domains: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ class _Run:
             context=solved.shape.context,
             documents=partial(Documents, prepared),
             precision=parts.settings.precision,
+            domains=prepared.store.domains,
         )
         few = self._curve_documents(prepared, batches, per_token["training"])
         curve = BitsPerByte(split="tune", at_most=few, prefix="tune_")

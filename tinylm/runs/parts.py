@@ -63,4 +63,5 @@ class Parts:
             context=batch.context,
             within_documents=batch.within_documents,
             split=split,
+            shares=self.corpus.shares if split == "train" else None,
         )

@@ -10,6 +10,7 @@ import sysconfig
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from tinylm.data.content import file_hash, text_hash
 from tinylm.data.document import Corpus, Document, check_fractions, limited
@@ -32,6 +33,7 @@ class Stdlib(Corpus):
         passage_bytes: size of a passage in bytes; see ``passages.cut``.
         tune, test: fractions of documents in these splits.
         limit_bytes: read whole documents up to this many bytes of text; None reads all (about 9 MB).
+        only: one of the two domains; None reads both.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Stdlib(Corpus):
         tune: float = 0.05,
         test: float = 0.05,
         limit_bytes: int | None = None,
+        only: Literal["code", "prose"] | None = None,
     ) -> None:
         check_fractions(tune, test)
         if passage_bytes < 64:
@@ -47,6 +50,7 @@ class Stdlib(Corpus):
         self.passage_bytes = passage_bytes
         self.tune, self.test = tune, test
         self.limit_bytes = limit_bytes
+        self.only = only
 
     def documents(self) -> Iterator[Document]:
         return limited(self._read(), self.limit_bytes)
@@ -66,6 +70,8 @@ class Stdlib(Corpus):
             except (SyntaxError, ValueError):  # some modules are there to show just that
                 continue
             for domain, text in zip(("code", "prose"), texts, strict=True):
+                if self.only not in (None, domain):
+                    continue
                 passages = (Document(part, module.as_posix(), domain) for part in cut([text], self.passage_bytes))
                 for document in stretches(passages, self.tune, self.test):
                     if document.text.strip():
