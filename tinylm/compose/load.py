@@ -36,6 +36,6 @@ def load(key: str, root: str | Path | Sequence[str | Path] = "runs") -> tuple[La
         raise UserError(f"{folder}: the weights were not kept; train it again with keep=weights")
     record = RunRecord.read(folder)
     config = {"model": schema.check(record.config["model"], "model")}
-    model = model_factory(config)(Shape(**record.accounting["shape"]))
+    model = model_factory(config)(Shape.told(record.accounting["shape"]))
     load_model(model, weights)
     return model.eval(), Tokenizer.load(folder / "tokenizer.json")

@@ -23,6 +23,7 @@ from tinylm.errors import UserError
 
 FORMAT = 1  # raise it with any change of what is written, or of how text becomes documents and ids
 MARK = 1024  # ids
+COUNTED = 4096  # documents whose ids are counted at once
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,19 @@ class TokenStore:
         """Document ``index`` of a split: BOS, ids, EOS (a view of the memory map)."""
         split = self._splits[name]
         return split.ids[split.start_N1[index] : split.start_N1[index + 1]]
+
+    def counts(self, name: SplitName) -> np.ndarray:
+        """How often each id occurs in the documents of each domain, (domains, V) int64; one row without domains."""
+        split = self._splits[name]
+        found = np.zeros((max(1, len(self.domains)), len(self.bytes_V)), np.int64)
+        for domain, row in enumerate(found):
+            own_N = np.ones(split.documents, bool) if split.domain_N is None else split.domain_N == domain
+            for begin in range(0, split.documents, COUNTED):  # few enough that memory stays flat
+                here_N = np.flatnonzero(own_N[begin : begin + COUNTED]) + begin
+                ids = [split.ids[split.start_N1[index] : split.start_N1[index + 1]] for index in here_N]
+                if ids:
+                    row += np.bincount(np.concatenate(ids), minlength=len(row))
+        return found
 
     def _open(self, name: SplitName) -> Split:
         def array(part: str, dtype: np.dtype | type) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -128,7 +129,7 @@ class Inherit:
         cut = Cut(layers, {**kept, **tables(model, parent)})
         filled = self._copy(model, parent, cut, sources.filled, details)
         if self.rest == "scratch":
-            filled |= Scratch()(model, streams, Sources(filled=sources.filled | frozenset(filled))).filled
+            filled |= Scratch()(model, streams, replace(sources, filled=sources.filled | frozenset(filled))).filled
         return Provenance("inherit", filled, details, meter.flops)
 
     def _layers(

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from tinylm.batch import Batch
 from tinylm.data.tokens import Tokenizer, Trainer
+from tinylm.errors import UserError
 from tinylm.model.lm import LanguageModel
+from tinylm.model.slots import Counts
 from tinylm.streams import Streams
+
+UNFILLED = torch.iinfo(torch.int64).min  # in tables of integers, which have no NaN
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class SmallFit(Protocol):
     ) -> None: ...
 
 
+def _unknown() -> Tensor:
+    raise UserError("a layer's table is balanced by how often ids occur, and no text was given to count them in")
+
+
 @dataclass(frozen=True)
 class Sources:
     """What initialisers may draw upon beside randomness; ``runs`` hands in what a run has.
@@ -71,6 +79,7 @@ class Sources:
         batches: step -> batch of the parent's tune split, in the parent's ids; pure.
         fit: trains a few parameters on those batches.
         tokenizer: the child's own.
+        counts: how often each of the child's ids occurs in the train split, by domain.
     """
 
     filled: frozenset[str] = frozenset()
@@ -79,6 +88,7 @@ class Sources:
     batches: Callable[[int], Batch] | None = None
     fit: SmallFit | None = None
     tokenizer: Tokenizer | None = None
+    counts: Counts = _unknown
 
 
 class Initialiser(Protocol):
@@ -129,7 +139,7 @@ def fill(
         model.to_empty(device="cpu")
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.fill_(torch.nan)
+            parameter.fill_(torch.nan if parameter.is_floating_point() else UNFILLED)
 
     chain: list[Provenance] = []
     filled: set[str] = set()
@@ -147,6 +157,6 @@ def fill(
     if never:
         raise ValueError(f"parameter {never[0]} was never filled ({len(never)} of {len(names)})")
     for name, parameter in model.named_parameters():
-        if not parameter.isfinite().all():
+        if not parameter.isfinite().all() or (not parameter.is_floating_point() and (parameter == UNFILLED).any()):
             raise ValueError(f"parameter {name} is not finite after {[said.initialiser for said in chain]}")
     return chain

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 
 from tinylm.model.lm import LanguageModel
-from tinylm.model.shape import Shape
+from tinylm.model.shape import Count, Shape
 from tinylm.model.slots import Slot
 
 
@@ -55,7 +54,8 @@ def flops_per_token(model: LanguageModel, T: int) -> dict[str, float]:
     """FLOPs of one token in a sequence of T, by part.
 
     Conventions: matrix products only, a multiply-add is 2; attention's score and value products count over all T,
-    masked or not, as they are computed; training is 3 forwards (each product has two in the backward).
+    masked or not, as they are computed; training is 3 forwards (each product has two in the backward, but where
+    nothing is trained).
     ``attention``, ``ffn``, ``head``, ``forward`` and ``training`` count the active parameters; ``forward_total`` and
     ``training_total`` count as if a token used all parameters.
     """
@@ -66,19 +66,20 @@ def flops_per_token(model: LanguageModel, T: int) -> dict[str, float]:
     head = 2.0 * model.shape.width * model.shape.vocab
     forward = attention + shortcut + ffn + head
     forward_total = forward + 2.0 * _inactive(model)
+    saved = 2.0 * sum(block.ffn.flops_without_gradient() for block in model.layers())
     return {
         "attention": attention,
         "shortcut": shortcut,
         "ffn": ffn,
         "head": head,
         "forward": forward,
-        "training": 3 * forward,
+        "training": 3 * forward - saved,
         "forward_total": forward_total,
-        "training_total": 3 * forward_total,
+        "training_total": 3 * forward_total - saved,
     }
 
 
-def counter(model: Callable[[Shape], LanguageModel], count: Literal["total", "body"]) -> Callable[[Shape], int]:
+def counter(model: Callable[[Shape], LanguageModel], count: Count) -> Callable[[Shape], int]:
     """The function that ``solve`` asks: a shape's parameters, counted on a model that takes no memory.
 
     Args:

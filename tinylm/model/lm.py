@@ -14,7 +14,7 @@ from tinylm.model.block import Block
 from tinylm.model.context import Context
 from tinylm.model.placement.pre import Pre
 from tinylm.model.shape import Shape
-from tinylm.model.slots import FFN, Attention, Norm, Placement, Position, Role, Shortcut, Side, Slot
+from tinylm.model.slots import FFN, Attention, Draw, Norm, Placement, Position, Role, Shortcut, Side, Slot
 
 Read = TypeVar("Read")
 
@@ -140,6 +140,10 @@ class LanguageModel(nn.Module):
     def starts(self) -> dict[str, float]:
         """Parameter name -> the constant that it starts from; the others are drawn."""
         return {f"{path}.{name}": value for path, slot in self.slots() for name, value in slot.starts().items()}
+
+    def draws(self) -> dict[str, Draw]:
+        """Parameter name -> how it is drawn, of those that an initialiser's spread will not do for."""
+        return {f"{path}.{name}": draw for path, slot in self.slots() for name, draw in slot.draws().items()}
 
     def gains(self) -> dict[str, float]:
         """Parameter name -> factor on the spread that it is drawn with, as the placement wants; the others have 1."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 from tinylm.errors import UserError
 
 HIDDEN_STEP = 8  # hidden sizes are multiples of it: rows of 16 bytes in bf16
 TOLERANCE = 0.01  # of the budget
 NEIGHBOURS = 6  # widths tried on the way to a shape within the tolerance
+Count = Literal["total", "body", "active"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Shape:
         vocab: tokens in the vocabulary (V).
         context: tokens in the longest sequence (T).
         tied: the output head is the token table.
+        domains: names of the text's domains, in the order of their numbers; empty where it has none.
     """
 
     depth: int
@@ -39,6 +41,12 @@ class Shape:
     vocab: int
     context: int
     tied: bool
+    domains: tuple[str, ...] = ()
+
+    @classmethod
+    def told(cls, record: Mapping[str, Any]) -> Shape:
+        """The shape that a record tells, as JSON keeps it."""
+        return cls(**{**record, "domains": tuple(record.get("domains", ()))})
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class ShapeRequest:
         kv_heads: key and value heads; None: as many as query heads.
         tied: the output head is the token table.
         parameters: budget; None: width has to be given.
-        count: what the budget counts: all parameters, or the body (neither token table, position table nor head).
+        count: what the budget counts: all parameters, the body (neither token table, position table nor head), or those
+            that one token uses.
     """
 
     depth: int
@@ -68,7 +77,7 @@ class ShapeRequest:
     kv_heads: int | None = None
     tied: bool = True
     parameters: int | None = None
-    count: Literal["total", "body"] = "total"
+    count: Count = "total"
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from tinylm.model.context import Context
 from tinylm.model.shape import Shape
 
-Role = Literal["embedding", "head", "matrix", "expert", "norm", "bias", "adapter"]
+Role = Literal["embedding", "head", "matrix", "expert", "memory", "norm", "bias", "adapter", "fixed"]
+Counts = Callable[[], Tensor]  # how often each id occurs in the text of each domain (domains, V); one row without any
+Draw = Callable[[Tensor, torch.Generator, Counts], None]  # fills a parameter
 
 
 @dataclass
@@ -47,10 +50,12 @@ class Slot(nn.Module, ABC):
         axes: own parameter name -> a letter of ``tinylm.dims`` for each of its axes (``{"down.weight": "DF"}``), by
             which a smaller model is cut out of it. H and G stand for heads of K numbers each, one after the other; D,
             F, H, G, T and V are cut, other letters are kept whole. A slot that leaves a parameter out is never cut.
+        fixed: own parameters that are drawn and never trained, such as tables: they have no gradient.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ()
-    axes: ClassVar[Mapping[str, str]] = {}
+    outputs: tuple[str, ...] = ()
+    axes: Mapping[str, str] = {}
+    fixed: tuple[str, ...] = ()
 
     def roles(self) -> Mapping[str, Role]:
         """Own parameter name -> role: matrices have two axes, experts three, biases one; others say so themselves.
@@ -60,12 +65,19 @@ class Slot(nn.Module, ABC):
         by_axes: dict[int, Role] = {1: "bias", 2: "matrix", 3: "expert"}
         inner = {f"{path}.{name}": role for path, slot in self._inner() for name, role in slot.roles().items()}
         own = {name: p for name, p in self.named_parameters() if name not in inner}
-        return {**{name: by_axes[parameter.dim()] for name, parameter in own.items()}, **inner}
+        told: dict[str, Role] = {
+            name: "fixed" if name in self.fixed else by_axes[parameter.dim()] for name, parameter in own.items()
+        }
+        return {**told, **inner}
 
     def starts(self) -> Mapping[str, float]:
         """Own parameter name -> the constant it starts from; the others are drawn. Biases start at 0."""
         inner = {f"{path}.{name}": value for path, slot in self._inner() for name, value in slot.starts().items()}
         return {**{name: 0.0 for name, role in self.roles().items() if role == "bias"}, **inner}
+
+    def draws(self) -> Mapping[str, Draw]:
+        """Own parameter name -> how it is drawn, where a normal draw of an initialiser's spread will not do."""
+        return {f"{path}.{name}": draw for path, slot in self._inner() for name, draw in slot.draws().items()}
 
     def sites(self) -> Mapping[str, nn.Module]:
         """Own modules that others may wrap or replace, by their names within the slot: the children."""
@@ -81,8 +93,8 @@ class Slot(nn.Module, ABC):
 class FFN(Slot):
     """Feed-forward slot: ``forward(x_BTD, context) -> (y_BTD, Side)``; the residual is added by the block."""
 
-    causal_train: ClassVar[bool] = True
-    causal_eval: ClassVar[bool] = True
+    causal_train: bool = True  # some options let a later token touch an earlier one in training
+    causal_eval: bool = True
 
     @abstractmethod
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]: ...
@@ -90,6 +102,10 @@ class FFN(Slot):
     @abstractmethod
     def flops_per_token(self) -> float:
         """Multiply-adds times two of one token's forward, active experts only."""
+
+    def flops_without_gradient(self) -> float:
+        """Those of ``flops_per_token`` that have no backward."""
+        return 0.0
 
     def inactive_parameters(self) -> int:
         """Parameters that one token does not use; 0 for dense variants."""

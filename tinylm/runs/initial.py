@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,12 @@ def initialise(
     Raises:
         UserError: the parent is missing, diverged, of another tokenizer or another family, or too small.
     """
+
+    def counts() -> torch.Tensor:
+        return torch.from_numpy(prepared.store.counts("train"))
+
     if parts.parent is None:
-        chain = fill(model, [parts.init], streams, Sources(tokenizer=prepared.tokenizer))
+        chain = fill(model, [parts.init], streams, Sources(tokenizer=prepared.tokenizer, counts=counts))
         _tell(folder, chain)
         return Initial([said.summary() for said in chain])
     weights = folder / "initial.safetensors"
@@ -92,7 +96,8 @@ def initialise(
     began = time.perf_counter()
     say("initialising from its parent", None)
     record = trained(parts.parent)
-    chain = fill(model, [parts.init], streams, sources(parts.parent, record, prepared.tokenizer, say))
+    drawn_upon = replace(sources(parts.parent, record, prepared.tokenizer, say), counts=counts)
+    chain = fill(model, [parts.init], streams, drawn_upon)
     initial = Initial(
         chain=[said.summary() for said in chain],
         parent=record.key,
@@ -159,7 +164,7 @@ def sources(elder: Elder, record: RunRecord, tokenizer: Tokenizer, say: Callable
     """
     parts = elder.parts
     prepared = prepare(parts.corpus, parts.tokenizer, parts.identity, Path(parts.settings.cache), say)
-    model = parts.model(Shape(**record.accounting["shape"]))
+    model = parts.model(Shape.told(record.accounting["shape"]))
     load_model(model, elder.folder / WEIGHTS)
     tune = parts.batches(prepared.store, "tune")
     split = prepared.store.split("tune")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -22,8 +22,8 @@ class MultiHead(Attention):
         bias: ``qkv`` (Qwen2) or ``all`` (GPT-2) projections have one; None: none has.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("o.weight",)
-    axes: ClassVar[Mapping[str, str]] = {
+    outputs: tuple[str, ...] = ("o.weight",)
+    axes: Mapping[str, str] = {
         "q.weight": "HD",
         "k.weight": "GD",
         "v.weight": "GD",

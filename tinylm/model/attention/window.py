@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -24,8 +23,8 @@ class Window(Attention):
         window: tokens seen, the token itself included; T or more is full attention.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("o.weight",)
-    axes: ClassVar[Mapping[str, str]] = {"q.weight": "HD", "k.weight": "GD", "v.weight": "GD", "o.weight": "DH"}
+    outputs: tuple[str, ...] = ("o.weight",)
+    axes: Mapping[str, str] = {"q.weight": "HD", "k.weight": "GD", "v.weight": "GD", "o.weight": "DH"}
 
     def __init__(self, shape: Shape, layer: int, window: int = 128) -> None:
         super().__init__()

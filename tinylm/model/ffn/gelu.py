@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,8 +23,8 @@ class GELU(FFN):
         unit: ``tanh``, the approximation of GPT-2 (``gelu_new``); None: the exact one.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("down.weight",)
-    axes: ClassVar[Mapping[str, str]] = {"up.weight": "FD", "down.weight": "DF", "up.bias": "F", "down.bias": "D"}
+    outputs: tuple[str, ...] = ("down.weight",)
+    axes: Mapping[str, str] = {"up.weight": "FD", "down.weight": "DF", "up.bias": "F", "down.bias": "D"}
 
     def __init__(self, shape: Shape, layer: int, bias: bool | None = None, unit: Literal["tanh"] | None = None) -> None:
         super().__init__()

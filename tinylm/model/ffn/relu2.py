@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -18,8 +17,8 @@ class ReLU2(FFN):
     The hidden size is ``shape.hidden``.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("down.weight",)
-    axes: ClassVar[Mapping[str, str]] = {"up.weight": "FD", "down.weight": "DF"}
+    outputs: tuple[str, ...] = ("down.weight",)
+    axes: Mapping[str, str] = {"up.weight": "FD", "down.weight": "DF"}
 
     def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()

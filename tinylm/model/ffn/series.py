@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +34,8 @@ class Series(FFN):
         kernel: tokens that a unit sees, itself included; None: itself alone, without a kernel.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("down.weight",)
-    axes: ClassVar[Mapping[str, str]] = {
+    outputs: tuple[str, ...] = ("down.weight",)
+    axes: Mapping[str, str] = {
         "gate.weight": "FD",
         "up.weight": "FD",
         "down.weight": "DF",

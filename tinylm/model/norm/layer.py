@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ class Layer(Norm):
         epsilon: added to the variance, so that a constant row stays finite.
     """
 
-    axes: ClassVar[Mapping[str, str]] = {"weight": "D", "bias": "D"}
+    axes: Mapping[str, str] = {"weight": "D", "bias": "D"}
 
     def __init__(self, shape: Shape, epsilon: float = 1e-5) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ class RMS(Norm):
     """
 
     by_mean_square: ClassVar[bool] = True
-    axes: ClassVar[Mapping[str, str]] = {"weight": "D"}
+    axes: Mapping[str, str] = {"weight": "D"}
 
     def __init__(self, shape: Shape, epsilon: float = 1e-6) -> None:
         super().__init__()

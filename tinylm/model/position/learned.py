@@ -18,7 +18,7 @@ class Learned(Position):
     """
 
     any_length: ClassVar[bool] = False
-    axes: ClassVar[Mapping[str, str]] = {"table.weight": "TD"}
+    axes: Mapping[str, str] = {"table.weight": "TD"}
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

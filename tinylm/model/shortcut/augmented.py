@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,8 +26,8 @@ class Augmented(Shortcut):
         number: of shortcuts beside the identity.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("up.weight",)
-    axes: ClassVar[Mapping[str, str]] = {"down.weight": "ND", "up.weight": "DN"}
+    outputs: tuple[str, ...] = ("up.weight",)
+    axes: Mapping[str, str] = {"down.weight": "ND", "up.weight": "DN"}
 
     def __init__(self, shape: Shape, layer: int, ratio: float = 32.0, number: int = 1) -> None:
         super().__init__()

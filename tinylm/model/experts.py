@@ -1,0 +1,74 @@
+"""Feed-forward networks of one shape, stacked, each for the rows that are sent to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinylm.model.grouped import grouped
+from tinylm.model.slots import Slot
+
+Unit = Literal["swiglu", "gelu", "relu"]
+
+
+class Experts(Slot):
+    """E networks of two matrices (``down(unit(up(x)))``) or, gated, of three (``down(silu(gate(x)) * up(x))``).
+
+    Weights are read through `fetch` alone, so that they may come to lie elsewhere.
+
+    Args:
+        count: E.
+        width: D.
+        hidden: F of each.
+        unit: ``swiglu`` is gated.
+    """
+
+    outputs: tuple[str, ...] = ("down",)
+    axes: Mapping[str, str] = {"gate": "EFD", "up": "EFD", "down": "EDF"}
+
+    def __init__(self, count: int, width: int, hidden: int, unit: Unit) -> None:
+        super().__init__()
+        self.count, self.unit = count, unit
+        if unit == "swiglu":
+            self.gate = nn.Parameter(torch.empty(count, hidden, width))
+        self.up = nn.Parameter(torch.empty(count, hidden, width))
+        self.down = nn.Parameter(torch.empty(count, width, hidden))
+
+    def fetch(self, which: slice, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Matrices of some experts by name, stacked, in the precision that the products are made in."""
+        return {name: matrix[which].to(dtype) for name, matrix in self.named_parameters(recurse=False)}
+
+    def forward(self, x_MD: Tensor, ends_E: Tensor, which: slice = slice(None)) -> Tensor:
+        """What each row's expert makes of it, (M, D).
+
+        Args:
+            x_MD: rows sorted by expert.
+            ends_E: int32; expert e has the rows up to ``ends_E[e]``; the last is M.
+            which: the experts that ``ends_E`` speaks of.
+        """
+        device = x_MD.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_MD.dtype
+        matrices, x_MD = self.fetch(which, dtype), x_MD.to(dtype)
+        up_MF = grouped(x_MD, matrices["up"], ends_E)
+        if self.unit == "swiglu":
+            hidden_MF = functional.silu(grouped(x_MD, matrices["gate"], ends_E)) * up_MF
+        else:
+            hidden_MF = functional.gelu(up_MF) if self.unit == "gelu" else up_MF.relu()
+        return grouped(hidden_MF, matrices["down"], ends_E)
+
+    def named(self, path: str, whole: bool) -> dict[str, str]:
+        """``axes`` as the slot that holds them at ``path`` declares them.
+
+        Args:
+            whole: their hidden size is not the shape's, and so is never cut.
+        """
+        letters = {name: axes.replace("F", "M") if whole else axes for name, axes in self.axes.items()}
+        return {f"{path}.{name}": axes for name, axes in letters.items()}
+
+    def size(self) -> int:
+        """Parameters of one expert."""
+        return sum(matrix.numel() for matrix in self.parameters()) // self.count

@@ -1,0 +1,104 @@
+"""From the expert of each token to rows sorted by expert, and back; what a router's health is told by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@torch.library.custom_op("tinylm::permuted", mutates_args=())
+def permuted(x_MD: Tensor, order_M: Tensor, inverse_M: Tensor) -> Tensor:
+    """``x_MD[order_M]``, where ``inverse_M`` undoes ``order_M``: the backward is a permutation too, where that of
+    indexing would add up rows one by one."""
+    return x_MD[order_M]
+
+
+@permuted.register_fake
+def _(x_MD: Tensor, order_M: Tensor, inverse_M: Tensor) -> Tensor:
+    return torch.empty_like(x_MD)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1], inputs[2])
+
+
+def _backward(ctx: Any, grad_MD: Tensor) -> tuple[Tensor, None, None]:
+    order_M, inverse_M = ctx.saved_tensors
+    return permuted(grad_MD, inverse_M, order_M), None, None
+
+
+permuted.register_autograd(_backward, setup_context=_keep)
+
+
+def counted(expert_M: Tensor, count: int) -> Tensor:
+    """How many rows each expert has, (E,) int64."""
+    zeros_E = torch.zeros(count, dtype=torch.int64, device=expert_M.device)
+    return zeros_E.scatter_add_(0, expert_M, torch.ones_like(expert_M))
+
+
+def routed(
+    x_ND: Tensor,
+    expert_Nk: Tensor,
+    weight_Nk: Tensor | None,
+    count: int,
+    experts: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Each token's sum over its k experts, (N, D), and how many rows each expert had, (E,).
+
+    No token is left out: one that shall not count has a weight of 0.
+
+    Args:
+        expert_Nk: int64, the experts of each token.
+        weight_Nk: of each; None: all 1.
+        experts: (rows sorted by expert, where each expert's end) -> rows.
+    """
+    N, k = expert_Nk.shape
+    flat_M = expert_Nk.flatten()
+    order_M = flat_M.argsort(stable=True)
+    inverse_M = torch.empty_like(order_M).scatter_(0, order_M, torch.arange(N * k, device=order_M.device))
+    load_E = counted(flat_M, count)
+    rows_MD = x_ND if k == 1 else x_ND.repeat_interleave(k, dim=0)
+    made_MD = experts(permuted(rows_MD, order_M, inverse_M), load_E.cumsum(0).int())
+    back_NkD = permuted(made_MD, inverse_M, order_M).view(N, k, -1)
+    if weight_Nk is not None:
+        back_NkD = back_NkD * weight_Nk[..., None].to(back_NkD.dtype)
+    return back_NkD.sum(1), load_E
+
+
+def room(expert_Nk: Tensor, count: int, capacity: int) -> Tensor:
+    """Which choices an expert has room for, (N, k) bool: it takes ``capacity`` rows, first choices before second ones,
+    and among them in the order of the tokens. Lepikhin et al. 2020 (GShard, arXiv 2006.16668), algorithm 1."""
+    N, k = expert_Nk.shape
+    first_M = expert_Nk.T.flatten()  # all first choices, then all second ones
+    chosen_ME = first_M[:, None] == torch.arange(count, device=first_M.device)
+    place_M = (chosen_ME.cumsum(0) - 1).gather(1, first_M[:, None]).squeeze(1)
+    return (place_M < capacity).view(k, N).T
+
+
+def health(load_E: Tensor, confidence: Tensor | None = None, dropped: Tensor | None = None) -> dict[str, Tensor]:
+    """Statistics of a routed layer, detached: of the rows of one forward.
+
+    ``load``: each expert's share of the rows (E,).  ``load_entropy``: of these shares, 1 where all are alike, 0 where
+    one expert has all.  ``largest_share``.  ``dead``: share of the experts without a row.  ``confidence``: mean
+    probability of a token's first choice.  ``dropped``: share of the choices that found no room.
+
+    Args:
+        load_E: rows of each expert.
+    """
+    share_E = load_E.float() / load_E.sum().clamp(min=1)
+    entropy = -torch.xlogy(share_E, share_E).sum()
+    told = {
+        "load": share_E,
+        "load_entropy": entropy / math.log(len(share_E)) if len(share_E) > 1 else torch.ones_like(entropy),
+        "largest_share": share_E.max(),
+        "dead": (load_E == 0).float().mean(),
+    }
+    if confidence is not None:
+        told["confidence"] = confidence
+    if dropped is not None:
+        told["dropped"] = dropped
+    return {name: value.detach() for name, value in told.items()}
