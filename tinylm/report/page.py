@@ -40,7 +40,7 @@ from tinylm.report.verdicts import Verdicts
 __all__ = ["Report", "archive", "write_report"]
 
 # Where a colour is an arm's.
-_SHADED = ("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension")
+_SHADED = ("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension", "load_entropy")
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that Holm's procedure used; it excludes zero exactly when the adjusted p is below "
@@ -57,6 +57,8 @@ _CAPTIONS = {
     "layer_skip": "What a model loses when one layer is skipped, on the tune split. Thin: one run each; bold: means.",
     "effective_dimension": "Principal components that hold 80% of the features' variance after each layer, unless the "
     "config says another share. Thin: one run each; bold: means.",
+    "load_entropy": "How evenly a layer's experts are used, over the last tenth of training: 1 where all are alike, 0 "
+    "where one has all.",
     "sensitivity": "What tuning saw, on seeds and text that no verdict uses. Rings: chosen.",
 }
 
@@ -141,6 +143,7 @@ def _figures(
         "forgetting": forgetting(placed, ink),
         "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
         "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),
+        "load_entropy": by_layer(placed, "load_entropy", "entropy of the experts' load (1: even)", ink),
     }
     written = {}
     for name, figure in drawn.items():

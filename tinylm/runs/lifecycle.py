@@ -31,6 +31,7 @@ from tinylm.runs.initial import forget, initialise
 from tinylm.runs.items import write_items
 from tinylm.runs.parts import Parts
 from tinylm.runs.provenance import environment
+from tinylm.runs.routing import layers
 from tinylm.streams import Streams
 from tinylm.train.fit import fit
 
@@ -182,6 +183,9 @@ class _Run:
             kept = {name: told[name] for name in ("loss", "forgetting", "tilt") if name in told}
             self.record.metrics |= {f"round_{told['round']}_{name}": value for name, value in kept.items()}
         self.record.cost = {**spent, "energy_joules": None}
+        told, collapsed = layers(self.folder / "history.jsonl")
+        self.record.metrics |= told
+        self.record.warnings = [*self.record.warnings, *collapsed]
 
     def _spent(self) -> dict[str, Any]:
         """What a run that diverged had cost: the last line of its history."""
