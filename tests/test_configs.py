@@ -38,6 +38,9 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
         text.append("rounds=selected")
     if (group, option) == ("init", "inherit"):
         text.append("init.parent.overrides=[]")
+    if (group, option) == ("init", "upcycle"):
+        text += ["model/ffn=moe", 'init.parent.overrides=["model/ffn=swiglu","shape.parameters=null","shape.width=64"]']
+        text += ["shape.parameters=null", "shape.width=64"]
     if (group, option) == ("init", "pretrained"):
         from tests.test_pretrained import begun_words
 

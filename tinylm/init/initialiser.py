@@ -29,12 +29,14 @@ class Provenance:
         filled: parameter name -> what it was filled from, in few kinds: ``summary`` counts them.
         details: how it chose, and of what each tensor is made; plain data that JSON can hold.
         flops: what choosing cost.
+        scores: what was measured of the child before its first step, for the record.
     """
 
     initialiser: str
     filled: Mapping[str, str]
     details: Mapping[str, Any] = field(default_factory=dict)
     flops: float = 0.0
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """For the record: the initialiser, and how many tensors came from where."""

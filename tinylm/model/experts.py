@@ -13,6 +13,11 @@ from tinylm.model.grouped import grouped
 from tinylm.model.slots import Slot
 
 Unit = Literal["swiglu", "gelu", "relu"]
+MATRICES: dict[Unit, tuple[str, ...]] = {
+    "swiglu": ("gate", "up", "down"),
+    "gelu": ("up", "down"),
+    "relu": ("up", "down"),
+}
 
 
 class Experts(Slot):

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Initial:
         parent: key of the run that it begins from, or None.
         flops, seconds: what choosing the weights took, such as training a mask.
         parent_flops: what the parent took: its training, choosing its first weights, its own parent.
+        scores: what was measured before the first step.
     """
 
     chain: list[dict[str, Any]]
@@ -49,6 +50,7 @@ class Initial:
     flops: float = 0.0
     seconds: float = 0.0
     parent_flops: float = 0.0
+    scores: dict[str, float] = field(default_factory=dict)
 
     def cost(self) -> dict[str, float]:
         """For the record; nothing where there is no parent."""
@@ -104,6 +106,7 @@ def initialise(
         flops=sum(said.flops for said in chain),
         seconds=time.perf_counter() - began,
         parent_flops=sum(record.cost.get(name, 0.0) for name in ("flops", "parent_flops", "initialise_flops")),
+        scores={name: value for said in chain for name, value in said.scores.items()},
     )
     _tell(folder, chain)
     unfinished = folder / f".{weights.name}"

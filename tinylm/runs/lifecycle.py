@@ -131,6 +131,7 @@ class _Run:
             self._score(subject(model))
             self._keep(model, prepared)
         record.cost |= initial.cost()
+        record.metrics |= initial.scores
         record.provenance["ended"] = _utc(time.time())
         record.write(self.folder)
         self._clean()

@@ -9,6 +9,7 @@ from typing import Any
 
 from tinylm.data.document import Corpus
 from tinylm.data.loader import Batches
+from tinylm.data.shares import Shares
 from tinylm.data.split import SplitName
 from tinylm.data.store import TokenStore
 from tinylm.evaluate.evaluator import Evaluator
@@ -53,7 +54,10 @@ class Parts:
     parent: Elder | None = None
 
     def batches(self, store: TokenStore, split: SplitName = "train") -> Batches:
-        """A split of ``store`` as this run reads it: by its seed, in its unit, at its sizes."""
+        """A split of ``store`` as this run reads it: by its seed, in its unit, at its sizes.
+
+        Weights of domains are for training; the other splits are read as large as their text is.
+        """
         batch = self.settings.batch
         return Batches(
             store,
@@ -63,5 +67,5 @@ class Parts:
             context=batch.context,
             within_documents=batch.within_documents,
             split=split,
-            shares=self.corpus.shares if split == "train" else None,
+            shares=Shares() if self.corpus.shares and split != "train" else self.corpus.shares,
         )

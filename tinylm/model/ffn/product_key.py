@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from tinylm.errors import UserError
 from tinylm.model.context import Context
+from tinylm.model.ffn.gelu import GELU
+from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.shape import Shape
 from tinylm.model.slots import FFN, Counts, Draw, Role, Side
 
@@ -35,6 +37,7 @@ class ProductKey(FFN):
         query: numbers of a query, both halves together.
         normalise: ``batch``, ``layer`` or None.
         start: ``normal``: values start at N(0, 1 / width); ``zero``: at 0, so that the first output is 0.
+        dense: a feed-forward of ``shape.hidden`` beside the memory, whose output is added; None: the memory alone.
 
     Raises:
         UserError: more slots to read than there are keys of a half, or a query that has no halves.
@@ -50,6 +53,7 @@ class ProductKey(FFN):
         query: int = 32,
         normalise: Literal["batch", "layer"] | None = "batch",
         start: Literal["normal", "zero"] = "normal",
+        dense: Literal["swiglu", "gelu"] | None = None,
     ) -> None:
         super().__init__()
         if not 1 <= read <= keys:
@@ -63,6 +67,8 @@ class ProductKey(FFN):
         self.query = nn.Linear(shape.width, heads * query, bias=True)
         self.keys = nn.Parameter(torch.empty(heads * 2, keys, query // 2))
         self.values = nn.Parameter(torch.empty(keys * keys, shape.width))
+        self.dense = None if dense is None else {"swiglu": SwiGLU, "gelu": GELU}[dense](shape, layer)
+        self.outputs = () if self.dense is None else tuple(f"dense.{name}" for name in self.dense.outputs)
         if normalise == "batch":
             self.mean = nn.Parameter(torch.empty(heads * query), requires_grad=False)
             self.variance = nn.Parameter(torch.empty(heads * query), requires_grad=False)
@@ -82,11 +88,15 @@ class ProductKey(FFN):
             slot_NHk, weight_NHk = slot_NHM.gather(-1, chosen_NHk), sum_NHk.softmax(-1)
             slots_NM, weights_NM = slot_NHk.flatten(1), weight_NHk.flatten(1)
             y_ND = functional.embedding_bag(slots_NM, self.values, mode="sum", per_sample_weights=weights_NM)
-        return y_ND.view_as(x_BTD), Side({}, self._use(slots_NM, weights_NM))
+        y_BTD = y_ND.view_as(x_BTD)
+        if self.dense is not None:
+            y_BTD = y_BTD + self.dense(x_BTD, context)[0]
+        return y_BTD, Side({}, self._use(slots_NM, weights_NM))
 
     def flops_per_token(self) -> float:
         heads, query, keys = self.shape_of
-        return 2.0 * (self.query.weight.numel() + heads * query * keys)
+        beside = 0.0 if self.dense is None else self.dense.flops_per_token()
+        return beside + 2.0 * (self.query.weight.numel() + heads * query * keys)
 
     def inactive_parameters(self) -> int:
         """Values that a token does not read."""
@@ -109,7 +119,7 @@ class ProductKey(FFN):
         def values(tensor: Tensor, generator: torch.Generator, counts: Counts) -> None:
             tensor.normal_(0, tensor.shape[-1] ** -0.5, generator=generator)
 
-        return {"keys": keys, "values": values}
+        return {**super().draws(), "keys": keys, "values": values}
 
     def _normalised(self, query_NM: Tensor) -> Tensor:
         if self.normalise is None:

@@ -1,0 +1,33 @@
+"""Two matrices with a rectifier between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from tinylm.model.context import Context
+from tinylm.model.shape import Shape
+from tinylm.model.slots import FFN, Side
+
+
+class ReLU(FFN):
+    """``down(relu(up(x)))``, without biases. Vaswani et al. 2017 (arXiv 1706.03762), eq. 2.
+
+    Most of its hidden units are 0 for most tokens, which is what splitting it into experts lives on. The hidden size
+    is ``shape.hidden``.
+    """
+
+    outputs: tuple[str, ...] = ("down.weight",)
+    axes: Mapping[str, str] = {"up.weight": "FD", "down.weight": "DF"}
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(shape.width, shape.hidden, bias=False)
+        self.down = nn.Linear(shape.hidden, shape.width, bias=False)
+
+    def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
+        return self.down(self.up(x_BTD).relu()), Side()
+
+    def flops_per_token(self) -> float:
+        return 2.0 * (self.up.weight.numel() + self.down.weight.numel())
