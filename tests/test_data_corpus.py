@@ -20,7 +20,6 @@ from tinylm.data.corpus.files import Files
 from tinylm.data.corpus.hub import Hub
 from tinylm.data.corpus.stdlib import Stdlib
 from tinylm.data.document import Document
-from tinylm.data.pack import split_documents
 from tinylm.data.passages import STRETCH, cut, stretches
 from tinylm.data.split import split_of
 from tinylm.errors import UserError
@@ -180,7 +179,7 @@ def test_held_out_text_is_the_whole_test_split(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\n".join(f"line {i}" for i in range(400)))
     (tmp_path / "held.txt").write_text("one\ntwo\n")
     corpus = Files([str(tmp_path / "a.txt")], held_out=[str(tmp_path / "held.txt")], document="line", test=0.3)
-    pairs = list(split_documents(corpus))
+    pairs = list(corpus.splits())
     assert [document.text for split, document in pairs if split == "test"] == ["one", "two"]
     assert {split for split, _ in pairs} == {"train", "tune", "test"}
 

@@ -18,7 +18,6 @@ from tinylm.data import pack as pack_module
 from tinylm.data.alphabet import LETTERS
 from tinylm.data.corpus.files import Files
 from tinylm.data.corpus.stdlib import Stdlib
-from tinylm.data.pack import split_documents
 from tinylm.data.prepare import prepare
 from tinylm.data.split import SPLITS
 from tinylm.data.store import MARK, TokenStore
@@ -36,7 +35,7 @@ def test_a_store_holds_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyP
     prepared = prepare(corpus, BPE(400), IDENTITY, tmp_path, quiet)
     store, tokenizer = prepared.store, prepared.tokenizer
     at = dict.fromkeys(SPLITS, 0)
-    for name, document in split_documents(corpus):
+    for name, document in corpus.splits():
         ids = store.document(name, at[name])
         split = store.split(name)
         assert (ids[0], ids[-1]) == (store.bos, store.eos)
