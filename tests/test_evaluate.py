@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,12 @@ from tinylm.evaluate.effective_dimension import EffectiveDimension, components
 from tinylm.evaluate.evaluator import Scores, Subject, Text
 from tinylm.evaluate.latency import Latency, LiveBytes
 from tinylm.evaluate.layer_skip import LayerSkip
+from tinylm.evaluate.routing import Routing
 from tinylm.evaluate.sample import sample
+from tinylm.model.ffn.expert_choice import ExpertChoice
+from tinylm.model.ffn.moe import MoE
+from tinylm.model.ffn.random_routed import RandomRouted
+from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
 
 CONTEXT = 8
@@ -143,6 +150,7 @@ def test_repeats_exactly_and_leaves_the_model_as_it_was() -> None:
         ("latency", Latency),
         ("effective_dimension", EffectiveDimension),
         ("layer_skip", LayerSkip),
+        ("routing", Routing),
     ],
 )
 def test_yaml_states_the_defaults(name: str, evaluator: type) -> None:
@@ -254,3 +262,31 @@ def test_sampling() -> None:
     for wrong in ({"temperature": -1}, {"top_k": 0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             draw(**wrong)
+
+
+def test_routing_tells_where_text_goes_and_what_training_leaks() -> None:
+    shape = with_shape(vocab=258, context=CONTEXT, domains=("code", "prose"))
+    texts = [bytes(range(place, place + 12)) for place in range(0, 240, 12)]
+
+    def scores(ffn: Any) -> Scores:
+        of = subject(*texts)
+        documents = [Text(text.ids, text.bytes, number % 2) for number, text in enumerate(of.documents("tune"))]
+        model = tiny_model(shape, ffn=ffn)
+        before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+        found = Routing()(replace(of, model=model, documents=lambda split: documents))
+        assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+        return found
+
+    grouped = scores(partial(RandomRouted, groups={"code": 2, "prose": 3}))
+    assert grouped.scalars == {"mode_gap": 0.0, "leak": 0.0}
+    assert grouped.items is not None
+    share = {key: value for *key, value in zip(*grouped.items.values(), strict=True) for key in [tuple(key)]}
+    assert len(share) == 2 * 2 * 5  # layers, domains, experts
+    for layer in (0, 1):
+        assert sum(share[layer, 0, expert] for expert in (0, 1)) == pytest.approx(1)
+        assert sum(share[layer, 1, expert] for expert in (2, 3, 4)) == pytest.approx(1)
+    chosen = scores(ExpertChoice).scalars
+    assert chosen["leak"] > 0.2
+    assert abs(chosen["mode_gap"]) > 1e-3
+    assert scores(MoE).scalars == pytest.approx({"mode_gap": 0.0, "leak": 0.0}, abs=1e-5)
+    assert scores(SwiGLU).items == {"layer": [], "domain": [], "expert": [], "share": []}

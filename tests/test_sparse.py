@@ -230,6 +230,7 @@ def test_a_table_routes_by_domain_and_id() -> None:
     made = layer_of(RandomRouted(DOMAINS, 0, groups={"prose": 2, "code": 3}))
     assert isinstance(made, RandomRouted)
     assert made.sizes == [3, 2]  # in the order of the text's domains
+    assert RandomRouted(DOMAINS, 0, groups=4).sizes == [4, 4]
     assert made.table[0].unique().tolist() == [0, 1, 2]
     assert made.table[1].unique().tolist() == [3, 4]
     x_BTD, ids_BT = stream(), random_batch(2, 12).ids_BT
@@ -349,8 +350,12 @@ def test_sparse_layers_stand_where_they_are_asked_for() -> None:
 
     assert kinds() == ["SwiGLU", "MoE", "SwiGLU", "MoE", "SwiGLU"]
     assert kinds(layers="last", last=2) == ["SwiGLU"] * 3 + ["MoE"] * 2
+    assert kinds(layers="at", at=[0, -2]) == ["MoE", "SwiGLU", "SwiGLU", "MoE", "SwiGLU"]
     with pytest.raises(UserError, match="has 5 layers"):
         kinds(layers="last", last=6)
+    for wrong in ([5], None):
+        with pytest.raises(UserError, match=r"name layers from 0 to 4"):
+            kinds(layers="at", at=wrong)
 
 
 def test_health_tells_a_collapse() -> None:
@@ -371,6 +376,7 @@ def test_health_tells_a_collapse() -> None:
         (partial(RandomRouted, groups={"code": 2}), "domain prose of the text has no group"),
         (partial(RandomRouted, groups={"code": 2, "prose": 0}), r"groups\.prose is 0"),
         (partial(RandomRouted, groups={"code": 2, "prose": 1, "pros": 1}), r"groups\.pros: .*did you mean 'prose'"),
+        (lambda shape, layer: RandomRouted(SHAPE, layer, groups=2), "the text has no domains"),
         (partial(ProductKey, keys=4, read=5), r"model\.ffn\.read is 5"),
         (partial(ProductKey, query=7), r"model\.ffn\.query=7"),
     ],

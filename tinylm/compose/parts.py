@@ -76,7 +76,7 @@ def model_factory(config: dict[str, Any]) -> partial[LanguageModel]:
 def planned_shape(job: Job) -> Solved:
     """The shape that a job will have, before its tokenizer is trained."""
     config = job.config
-    wanted = {name: config[name] for name in ("model", "shape", "tokenizer")}
+    wanted = {name: config[name] for name in ("model", "shape", "tokenizer", "data")}
     return _solve(json.dumps(wanted, sort_keys=True), int(config["batch"]["context"]))
 
 
@@ -86,9 +86,8 @@ def _solve(wanted: str, context: int) -> Solved:
     config = json.loads(wanted)
     request = make(config["shape"])
     trainer, count = make(config["tokenizer"]), counter(model_factory(config), request.count)
-    if trainer.exact:
-        return solve(request, vocab=trainer.vocab, context=context, count=count)
-    return _bounded(partial(solve, request, context=context, count=count), trainer.vocab, trainer.smallest)
+    solved = partial(solve, request, context=context, count=count, domains=make(config["data"]).domains)
+    return solved(vocab=trainer.vocab) if trainer.exact else _bounded(solved, trainer.vocab, trainer.smallest)
 
 
 def _bounded(solved: Callable[..., Solved], most: int, least: int) -> Solved:

@@ -39,12 +39,14 @@ class Corpus(ABC):
 
     tune: fraction of the documents in the tune split.
     test: fraction in the test split; 0 where held-out text serves as the test split.
+    domains: names of its domains, as far as they are known before it is read.
     shares: how much of each domain a run reads; None: all text is one stream.
     reading: options that say how the text is read, not what it is; documents and ids do not depend on them.
     """
 
     tune: float
     test: float
+    domains: tuple[str, ...] = ()
     shares: Shares | None = None
     reading: ClassVar[tuple[str, ...]] = ()
 

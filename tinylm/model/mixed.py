@@ -16,22 +16,31 @@ def mixed(
     *,
     sparse: Callable[[Shape, int], FFN],
     dense: Callable[[Shape, int], FFN],
-    layers: Literal["every_second", "last"] = "every_second",
+    layers: Literal["every_second", "last", "at"] = "every_second",
     last: int = 1,
+    at: list[int] | None = None,
 ) -> FFN:
     """The feed-forward of a layer.
 
     Args:
         sparse: of the layers chosen.
         dense: of the others.
-        layers: ``every_second`` (the second, the fourth, ..., as GLaM has it: Du et al. 2021, arXiv 2112.06905) or
-            ``last`` (as in PanGu-Sigma: Ren et al. 2023, arXiv 2303.10845).
+        layers: ``every_second`` (the second, the fourth, ..., as GLaM has it: Du et al. 2021, arXiv 2112.06905),
+            ``last`` (as in PanGu-Sigma: Ren et al. 2023, arXiv 2303.10845) or ``at``.
         last: how many the last are.
+        at: which layers, from 0; negative ones count from the last.
 
     Raises:
-        UserError: more last layers than there are, or none.
+        UserError: layers that there are not, or none.
     """
     if not 1 <= last <= shape.depth:
         raise UserError(f"model.ffn.last is {last}; the model has {shape.depth} layers")
-    chosen = layer % 2 == 1 if layers == "every_second" else layer >= shape.depth - last
+    wrong = [number for number in at or [] if not -shape.depth <= number < shape.depth]
+    if wrong or (layers == "at" and not at):
+        raise UserError(f"model.ffn.at={at}: name layers from 0 to {shape.depth - 1}, such as [{shape.depth // 2}]")
+    chosen = {
+        "every_second": layer % 2 == 1,
+        "last": layer >= shape.depth - last,
+        "at": layer in {number % shape.depth for number in at or []},
+    }[layers]
     return (sparse if chosen else dense)(shape, layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -98,7 +98,14 @@ class Solved:
     note: str
 
 
-def solve(request: ShapeRequest, *, vocab: int, context: int, count: Callable[[Shape], int]) -> Solved:
+def solve(
+    request: ShapeRequest,
+    *,
+    vocab: int,
+    context: int,
+    count: Callable[[Shape], int],
+    domains: tuple[str, ...] = (),
+) -> Solved:
     """The shape that a request asks for, within 1% of its parameters.
 
     The width is sought at ``ratio``, among multiples of the head size; then the hidden size takes up the rest. Where
@@ -107,23 +114,28 @@ def solve(request: ShapeRequest, *, vocab: int, context: int, count: Callable[[S
     Args:
         vocab: tokens in the vocabulary.
         context: tokens in the longest sequence.
-        count: parameters of a shape, all or the body's as ``request.count`` says; it must grow with width and hidden.
+        count: parameters of a shape, counted as ``request.count`` says; it must grow with width and hidden.
+        domains: of the text.
 
     Raises:
         UserError: the request contradicts itself, or no shape comes within 1%; the message says what was reachable.
     """
     _refuse(request)
+
+    def at(width: int, hidden: int) -> Shape:
+        return replace(_at(request, width, hidden, vocab, context), domains=domains)
+
     if request.parameters is None:
         assert request.width is not None  # _refuse
         hidden = request.hidden or _aimed(request, request.width)
-        shape = _at(request, request.width, hidden, vocab, context)
+        shape = at(request.width, hidden)
         reached = count(shape)
         note = f"width {shape.width}, hidden {hidden}: {reached:,} parameters ({request.count})"
         return Solved(shape, None, reached, 0.0, note)
 
     @cache
     def size(width: int, hidden: int) -> int:
-        return count(_at(request, width, hidden, vocab, context))
+        return count(at(width, hidden))
 
     target = request.parameters
     nearest: tuple[float, int, int] | None = None  # |missed|, width, hidden
@@ -145,8 +157,7 @@ def solve(request: ShapeRequest, *, vocab: int, context: int, count: Callable[[S
             f"{request.depth}, head_dim {request.head_dim} and a vocabulary of {vocab}; the nearest is {found}, "
             f"{missed:+.1%}: change shape.depth, shape.head_dim, the vocabulary, or set shape.parameters={reached}"
         )
-    shape = _at(request, width, hidden, vocab, context)
-    return Solved(shape, target, reached, missed, f"{found}, {missed:+.2%} of {target:,}")
+    return Solved(at(width, hidden), target, reached, missed, f"{found}, {missed:+.2%} of {target:,}")
 
 
 def _refuse(request: ShapeRequest) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -144,8 +144,8 @@ class _Run:
         if batch.unit == "bytes":
             context = round(batch.context * batches.tokens_per_step / batches.bytes_per_step)
         count = counter(parts.model, parts.shape.count)
-        solved = solve(parts.shape, vocab=prepared.tokenizer.vocab_size, context=context, count=count)
-        return replace(solved, shape=replace(solved.shape, domains=tuple(prepared.store.domains)))
+        vocab, domains = prepared.tokenizer.vocab_size, tuple(prepared.store.domains)
+        return solve(parts.shape, vocab=vocab, context=context, count=count, domains=domains)
 
     def _curve_documents(self, prepared: Prepared, batches: Batches, flops: float) -> int:
         """How many documents of the tune split a point of the curve may cost: a function of the plan alone.

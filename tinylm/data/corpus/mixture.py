@@ -39,6 +39,7 @@ class Mixture(Corpus):
             if name not in parts:
                 raise UserError(f"data.weights.{name}: data.parts has no such domain{nearest(name, parts)}")
         self.parts = dict(sorted(parts.items()))  # by name: a config's order is no part of a run's identity
+        self.domains = tuple(self.parts)
         self.shares = Shares(weights, temperature)
         self.tune = max(part.tune for part in parts.values())
         self.test = max(part.test for part in parts.values())

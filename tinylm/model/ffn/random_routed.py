@@ -23,8 +23,8 @@ class RandomRouted(FFN):
     nothing to learn about routing. The table is saved with the weights, for a seed alone would not bring it back.
 
     Args:
-        groups: domain -> how many experts it has; None: all text shares one group of ``experts`` (Roller et al. 2021,
-            Hash Layers, arXiv 2106.04426).
+        groups: how many experts each domain has, or domain -> how many; None: all text shares one group of
+            ``experts`` (Roller et al. 2021, Hash Layers, arXiv 2106.04426).
         experts: of that one group; not read where there are ``groups``.
         table: ``plain`` draws an expert for each id, all alike; ``balanced`` gives the ids, most frequent first, to
             the expert that has least text so far (Hash Layers, section 3.1, balanced assignment).
@@ -41,18 +41,19 @@ class RandomRouted(FFN):
         self,
         shape: Shape,
         layer: int,
-        groups: dict[str, int] | None = None,
+        groups: int | dict[str, int] | None = None,
         experts: int = 8,
         table: Literal["plain", "balanced"] = "plain",
         unit: Unit = "swiglu",
         hidden: int | None = None,
     ) -> None:
         super().__init__()
-        for name, size in (groups or {"": experts}).items():
-            if size < 1:
-                raise UserError(f"model.ffn.{f'groups.{name}' if name else 'experts'} is {size}; give 1 or more")
         self.by_domain = groups is not None
-        self.sizes = list(_in_order(groups, shape).values()) if groups else [experts]
+        sizes = {"experts": experts} if groups is None else _by_domain(groups, shape)
+        for name, size in sizes.items():
+            if size < 1:
+                raise UserError(f"model.ffn.{name} is {size}; give 1 or more")
+        self.sizes = list(sizes.values())
         self.balanced = table == "balanced"
         self.outputs = ("experts.down",)
         self.table = nn.Parameter(torch.empty(len(self.sizes), shape.vocab, dtype=torch.int64), requires_grad=False)
@@ -108,8 +109,15 @@ def balanced(counts_V: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return found_V
 
 
-def _in_order(groups: dict[str, int], shape: Shape) -> dict[str, int]:
-    """The groups in the order in which the text numbers its domains; by name where it is not known yet."""
+def _by_domain(groups: int | dict[str, int], shape: Shape) -> dict[str, int]:
+    """The size of each group, in the order in which the text numbers its domains; by name where that is not known."""
+    if isinstance(groups, int):
+        if not shape.domains:
+            raise UserError(
+                f"model.ffn.groups={groups}: the text has no domains to give a group each; read data=mixture, name the "
+                "domains (model.ffn.groups={code: 4, prose: 4}), or set it null"
+            )
+        groups = dict.fromkeys(shape.domains, groups)
     domains = shape.domains or tuple(sorted(groups))
     for name in domains:
         if name not in groups:
@@ -117,4 +125,4 @@ def _in_order(groups: dict[str, int], shape: Shape) -> dict[str, int]:
     for name in groups:
         if name not in domains:
             raise UserError(f"model.ffn.groups.{name}: the text has no such domain{nearest(name, domains)}")
-    return {name: groups[name] for name in domains}
+    return {f"groups.{name}": groups[name] for name in domains}
