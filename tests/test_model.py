@@ -297,7 +297,13 @@ def test_solver_is_within_a_percent_or_says_so(
     assert calls < 150
 
 
-@pytest.mark.parametrize("count", ["total", "body"])
+def test_solver_ends_where_no_hidden_size_helps() -> None:
+    request = ShapeRequest(depth=2, head_dim=16, parameters=1_000_000)
+    with pytest.raises(UserError, match="cannot be met"):
+        solve(request, vocab=64, context=64, count=lambda shape: 7 * shape.width**2)
+
+
+@pytest.mark.parametrize("count", ["total", "body", "active"])
 def test_counter_counts_the_model_that_is_built(count: str) -> None:
     request = ShapeRequest(depth=3, head_dim=16, parameters=300_000, count=count)  # type: ignore[arg-type]
     solved = solve(request, vocab=512, context=64, count=accounting.counter(factory, request.count))

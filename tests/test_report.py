@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from synthetic_sweep import CLAIM, D4, D8, Sweep
 
 from tinylm.errors import UserError
+from tinylm.record import RunRecord
 from tinylm.report.archive import CHARACTERS, LINES, archive, shortened, thinned
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect, flatten
@@ -27,6 +28,7 @@ from tinylm.report.manifest import read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.tables import markdown, terminal_table
 from tinylm.report.wording import amount, answer, signed
+from tinylm.runs.items import write_items
 
 HOSTILE = '<script>alert("x")</script> --> & $5 | 中'
 
@@ -238,6 +240,23 @@ def test_an_archive_keeps_what_a_run_inherited(tmp_path: Path) -> None:
     assert len(json.dumps(thin)) < CHARACTERS
     assert shortened(thin) == thin
     assert not (where / "d4-compare-0" / "inheritance.json").exists()
+
+
+def test_an_archive_keeps_tables_that_are_not_of_documents(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs").arm("d4", D4[:2]).arm("d8", D8[:2])
+    sweep.manifest()
+    scored = {"document": [0, 1, 2], "bits": [1.0, 2.0, 3.0]}
+    routed = {"layer": [1, 1], "expert": [0, 1], "share": [0.25, 0.75]}
+    for key, tables in {"d8-compare-0": {"bits": scored, "routing": routed}, "d8-compare-1": {"bits": scored}}.items():
+        record = RunRecord.read(sweep.root / key)
+        record.items = write_items(sweep.root / key, tables)
+        record.write(sweep.root / key)
+    where = archive(sweep.name, [sweep.root], tmp_path / "out")
+    kept = pd.read_parquet(where / "d8-compare-0" / "items.parquet")
+    assert kept.to_dict("list") == {"evaluator": ["routing", "routing"], **routed}
+    assert RunRecord.read(where / "d8-compare-0").items == "items.parquet"
+    assert RunRecord.read(where / "d8-compare-1").items is None
+    assert len(list(where.rglob("*.parquet"))) == 1
 
 
 def test_a_sweep_that_has_not_run_yet_still_has_a_report(tmp_path: Path) -> None:

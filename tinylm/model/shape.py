@@ -224,10 +224,12 @@ def _widths(request: ShapeRequest, size: Callable[[int, int], int]) -> Iterator[
 
 
 def _closest(size: Callable[[int], int], target: int, step: int) -> int:
-    """The multiple of ``step``, at least one, whose size is closest to the target; sizes grow."""
+    """The multiple of ``step``, at least one, whose size is closest to the target; sizes grow, or are all alike."""
     high = 1
     while size(high * step) < target:
         high *= 2
+        if size(high * step) == size(high // 2 * step):  # a feed-forward that has no use for a hidden size
+            return step
     low = max(1, high // 2)
     while low < high:
         middle = (low + high) // 2

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tinylm.errors import UserError
 from tinylm.record import RunRecord, write_json, write_text
 from tinylm.report.collect import run_folders
@@ -21,8 +23,8 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
     """Copy a sweep's runs into ``out/runs``, from which its report can be made again.
 
     Writes ``out/runs/<key>/record.json``, ``history.jsonl`` and ``inheritance.json`` (thinned) and
-    ``out/runs/sweeps/<name>.json``; a run that lies there already is replaced. Weights and per-document tables stay
-    where they are.
+    ``out/runs/sweeps/<name>.json``; a run that lies there already is replaced. Weights and what evaluators say of each
+    document stay where they are; other tables of theirs come along as ``items.parquet``.
 
     Raises:
         UserError: no root has the sweep.
@@ -39,7 +41,7 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
             except UserError:
                 continue  # a torn record is named by the report's warnings
             wanted.remove(folder.name)
-            record.items = None
+            record.items = _tables(folder, record, target / folder.name)
             if (folder / "history.jsonl").is_file():
                 lines = thinned(read_history(folder / "history.jsonl", []))
                 written = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
@@ -50,6 +52,20 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
             record.write(target / folder.name)
     manifest.write(target)
     return target
+
+
+def _tables(folder: Path, record: RunRecord, target: Path) -> str | None:
+    """Copy the tables that are not of documents; the file's name, or None where there are none."""
+    if record.items is None or not (folder / record.items).is_file():
+        return None
+    frame = pd.read_parquet(folder / record.items)
+    if "document" in frame:
+        frame = frame[frame["document"].isna()].dropna(axis="columns", how="all")
+    if frame.empty:
+        return None
+    target.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(target / record.items, index=False)
+    return record.items
 
 
 def thinned(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
