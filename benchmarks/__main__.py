@@ -9,10 +9,10 @@ from pathlib import Path
 
 from benchmarks import sweeps, table
 from benchmarks.machine import cores, disturbance, processor
-from benchmarks.training import Pace, training
+from benchmarks.training import Pace, sparse, training
 
 PROJECT = Path(__file__).resolve().parents[1]
-PARTS = {"a": "training speed", "b": "workers against threads", "c": "a sweep's overhead"}
+PARTS = {"a": "training speed", "b": "workers against threads", "c": "a sweep's overhead", "d": "layers of experts"}
 
 
 def main() -> int:
@@ -40,6 +40,8 @@ def main() -> int:
     if "c" in parts:
         size = sweeps.Size(2, 1, (2, 4), 1) if asked.quick else sweeps.Size(60)
         rows.append(sweeps.overhead(cores(), size, say))
+    if "d" in parts:
+        rows += training(cores(), Pace(1, 1) if asked.quick else Pace(5, 5), say, sparse())
     if asked.quick:
         rows = [table.quick(row) for row in rows]
     table.write(asked.out, rows)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.turns import Gate
-from benchmarks.workload import Words, our_model, train
+from benchmarks.workload import Words, experts, our_model, train
 from tinylm.batch import Batch
 from tinylm.runs.allocator import keep_memory
 
@@ -28,12 +28,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--precision", choices=["bf16", "fp32"], required=True)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--experts", type=int, help="this many in every layer, as many active parameters as without")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     asked = parser.parse_args()
     keep_memory()
     train(
-        our_model(),
+        our_model() if asked.experts is None else our_model(ffn=experts(asked.experts)),
         GatedWords(Gate()),
         asked.folder,
         precision=asked.precision,

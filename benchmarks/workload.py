@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,13 @@ from tinylm.init.initialiser import fill
 from tinylm.init.scratch import Scratch
 from tinylm.model.accounting import flops_per_token
 from tinylm.model.attention.multihead import MultiHead
+from tinylm.model.ffn.moe import MoE
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
 from tinylm.model.norm.rms import RMS
 from tinylm.model.position.rotary import Rotary
 from tinylm.model.shape import Shape
+from tinylm.model.slots import FFN
 from tinylm.streams import Streams
 from tinylm.train.budget import Steps
 from tinylm.train.fit import fit
@@ -77,10 +80,15 @@ def words(shape: Shape, count: int) -> Tensor:
     return torch.multinomial(weights_V, count * (shape.context + 1), replacement=True, generator=draw).view(count, -1)
 
 
-def our_model(shape: Shape = SHAPE) -> LanguageModel:
+def experts(count: int, k: int = 2) -> partial[MoE]:
+    """Experts of which a token uses as many parameters as the dense feed-forward has."""
+    return partial(MoE, experts=count, k=k, hidden=SHAPE.hidden // k)
+
+
+def our_model(shape: Shape = SHAPE, ffn: Callable[[Shape, int], FFN] = SwiGLU) -> LanguageModel:
     """The model of the shape, filled as a run's is."""
     with torch.device("meta"):
-        model = LanguageModel(shape, attention=MultiHead, ffn=SwiGLU, norm=RMS, position=Rotary)
+        model = LanguageModel(shape, attention=MultiHead, ffn=ffn, norm=RMS, position=Rotary)
     fill(model, [Scratch()], Streams(0))
     return model
 
