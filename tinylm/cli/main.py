@@ -20,6 +20,7 @@ COMMANDS = {
     "show": ("tinylm.cli.show", "show one run: what it is, cost and scored"),
     "diff": ("tinylm.cli.show", "show in what two runs differ"),
     "sample": ("tinylm.cli.sample", "let a trained model go on with a text"),
+    "extract": ("tinylm.cli.extract", "the part of a model that one domain needs"),
     "prune": ("tinylm.cli.prune", "free disk: what no finished run needs"),
 }
 
