@@ -40,6 +40,11 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
         text.append("init.parent.overrides=[]")
     if option == "product_key":  # a whole model of memories has no hidden size to meet a budget with
         text += ["shape.parameters=null", "shape.width=64"]
+    if (group, option) == ("init", "moefy"):
+        text += ["model/ffn=moefied", 'init.parent.overrides=["model/ffn=relu"]']
+        text += ["shape.parameters=null", "shape.width=64", "shape.hidden=64"]
+    if option == "moefied":  # its parts divide the hidden units
+        text += ["shape.parameters=null", "shape.width=64", "shape.hidden=64"]
     if (group, option) == ("init", "upcycle"):
         text += ["model/ffn=moe", 'init.parent.overrides=["model/ffn=swiglu","shape.parameters=null","shape.width=64"]']
         text += ["shape.parameters=null", "shape.width=64"]
@@ -73,7 +78,7 @@ def test_every_sweep_composes_whole_and_its_first_job_runs(
     assert f"{arms} to do" in capsys.readouterr().out
     assert claim.question.endswith("?")
     small = [word for word in SMALL if word != "shape=smoke"]
-    first = next(iter(claim.arms.values())).overrides
+    first = [word.replace("6000000", "600") for word in next(iter(claim.arms.values())).overrides]  # a parent's tokens
     record = invoke([*words, "hydra.mode=RUN", *first, *small], command="").record
     assert record is not None
     assert record.status == "done", record.error

@@ -21,7 +21,7 @@ from tinylm.init.scratch import Scratch
 from tinylm.model.context import Context
 from tinylm.model.experts import Experts
 from tinylm.model.ffn.expert_choice import ExpertChoice
-from tinylm.model.ffn.frozen_centroid import FrozenCentroid, matched
+from tinylm.model.ffn.frozen_centroid import FrozenCentroid
 from tinylm.model.ffn.gelu import GELU
 from tinylm.model.ffn.moe import MoE
 from tinylm.model.ffn.product_key import ProductKey
@@ -30,7 +30,7 @@ from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.grouped import grouped
 from tinylm.model.lm import LanguageModel
 from tinylm.model.mixed import mixed
-from tinylm.model.routing import health
+from tinylm.model.routing import health, matched
 from tinylm.model.slots import FFN
 from tinylm.streams import Streams
 

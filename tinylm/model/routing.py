@@ -79,6 +79,32 @@ def room(expert_Nk: Tensor, count: int, capacity: int) -> Tensor:
     return (place_M < capacity).view(k, N).T
 
 
+def matched(affinity_NE: Tensor) -> Tensor:
+    """An expert for each of N tokens, (N,): each gets N / E of them, rounded either way.
+
+    In rounds, every token still without an expert asks the one it likes best of those with room; an expert takes those
+    who like it most. Each round fills an expert or places all that are left, so E rounds do. It is no optimal
+    assignment, as an auction would find (our construction).
+    """
+    N, E = affinity_NE.shape
+    device = affinity_NE.device
+    every_N, every_E = torch.arange(N, device=device), torch.arange(E, device=device)
+    room_E = N // E + (every_E < N % E).long()
+    expert_N = torch.full((N,), -1, device=device)
+    for _ in range(E):
+        best_N, wish_N = affinity_NE.masked_fill(room_E == 0, -torch.inf).max(-1)
+        wish_N = torch.where(expert_N < 0, wish_N, E)  # E: asks nobody
+        order_N = best_N.argsort(descending=True, stable=True)
+        order_N = order_N[wish_N[order_N].argsort(stable=True)]  # by wish, the keenest first
+        asked_N = wish_N[order_N]
+        begins_N = torch.searchsorted(asked_N, asked_N)
+        taken_N = (asked_N < E) & (every_N - begins_N < room_E[asked_N.clamp(max=E - 1)])
+        found_N = torch.where(taken_N, asked_N, -1)
+        expert_N = torch.maximum(expert_N, torch.empty_like(found_N).scatter_(0, order_N, found_N))
+        room_E = room_E - ((found_N[:, None] == every_E).long()).sum(0)
+    return expert_N
+
+
 def health(load_E: Tensor, confidence: Tensor | None = None, dropped: Tensor | None = None) -> dict[str, Tensor]:
     """Statistics of a routed layer, detached: of the rows of one forward.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tinylm.errors import UserError
 from tinylm.model.context import Context
 from tinylm.model.experts import Experts, Unit
-from tinylm.model.routing import health, routed
+from tinylm.model.routing import health, matched, routed
 from tinylm.model.shape import Shape
 from tinylm.model.slots import FFN, Counts, Draw, Side
 
@@ -20,8 +20,9 @@ class FrozenCentroid(FFN):
     projection. Zhang et al. 2021 (CPM-2, arXiv 2106.10715), third stage, as its public code has it (read there).
 
     In training every expert gets as many of a forward's tokens as any other (or one more), as in BASE layers (Lewis et
-    al. 2021, arXiv 2103.16716); how they are matched is ours, see `matched`. That looks at later tokens too, and is not
-    causal. In evaluation a token goes to its nearest centroid, which loads experts unevenly: a mismatch to measure.
+    al. 2021, arXiv 2103.16716); how they are matched is ours, see `tinylm.model.routing.matched`. That looks at later
+    tokens too, and is not causal. In evaluation a token goes to its nearest centroid, which loads experts unevenly: a
+    mismatch to measure.
 
     Args:
         experts: E.
@@ -78,29 +79,3 @@ class FrozenCentroid(FFN):
 
     def _draw(self, centroids_ED: Tensor, generator: torch.Generator, counts: Counts) -> None:
         nn.init.orthogonal_(centroids_ED, gain=self.gain, generator=generator)
-
-
-def matched(affinity_NE: Tensor) -> Tensor:
-    """An expert for each of N tokens, (N,): each gets N / E of them, rounded either way.
-
-    In rounds, every token still without an expert asks the one it likes best of those with room; an expert takes those
-    who like it most. Each round fills an expert or places all that are left, so E rounds do. It is no optimal
-    assignment, as an auction would find (our construction).
-    """
-    N, E = affinity_NE.shape
-    device = affinity_NE.device
-    every_N, every_E = torch.arange(N, device=device), torch.arange(E, device=device)
-    room_E = N // E + (every_E < N % E).long()
-    expert_N = torch.full((N,), -1, device=device)
-    for _ in range(E):
-        best_N, wish_N = affinity_NE.masked_fill(room_E == 0, -torch.inf).max(-1)
-        wish_N = torch.where(expert_N < 0, wish_N, E)  # E: asks nobody
-        order_N = best_N.argsort(descending=True, stable=True)
-        order_N = order_N[wish_N[order_N].argsort(stable=True)]  # by wish, the keenest first
-        asked_N = wish_N[order_N]
-        begins_N = torch.searchsorted(asked_N, asked_N)
-        taken_N = (asked_N < E) & (every_N - begins_N < room_E[asked_N.clamp(max=E - 1)])
-        found_N = torch.where(taken_N, asked_N, -1)
-        expert_N = torch.maximum(expert_N, torch.empty_like(found_N).scatter_(0, order_N, found_N))
-        room_E = room_E - ((found_N[:, None] == every_E).long()).sum(0)
-    return expert_N
