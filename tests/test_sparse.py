@@ -33,6 +33,9 @@ from tinylm.model.mixed import mixed
 from tinylm.model.routing import health, matched
 from tinylm.model.slots import FFN
 from tinylm.streams import Streams
+from tinylm.train.optim.adamw import AdamW
+from tinylm.train.optim.lion import Lion
+from tinylm.train.optim.muon import Muon
 
 DOMAINS = with_shape(domains=("code", "prose"))
 
@@ -339,6 +342,18 @@ def test_queries_moments_run_in_training_alone() -> None:
     model.train()
     model(random_batch(2, 12))
     assert ffn.mean.any()
+
+
+@pytest.mark.parametrize("optimiser", [AdamW, Lion, Muon])
+def test_a_memorys_values_may_have_a_rate_of_their_own(optimiser: Any) -> None:
+    model = tiny_model(ffn=partial(ProductKey, keys=8))
+    values = {id(block.ffn.get_parameter("values")) for block in model.layers()}
+    groups = optimiser(model, memory_lr=0.5).param_groups
+    assert [group["lr"] for group in groups if values & {id(p) for p in group["params"]}] == [0.5]
+    (own,) = [group for group in groups if group["lr"] == 0.5]
+    assert {id(p) for p in own["params"]} == values
+    assert own["weight_decay"] == 0
+    assert all(group["lr"] != 0.5 for group in optimiser(model).param_groups)
 
 
 def test_sparse_layers_stand_where_they_are_asked_for() -> None:

@@ -25,9 +25,21 @@ def trainable(model: Roled) -> list[tuple[str, str, nn.Parameter]]:
     return [(name, roles[name], p) for name, p in model.named_parameters() if p.requires_grad]
 
 
-def decay_groups(parameters: list[tuple[str, str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups, decayed and not; an empty one is left out."""
+def decay_groups(
+    parameters: list[tuple[str, str, nn.Parameter]], weight_decay: float, memory_lr: float | None = None
+) -> list[dict[str, Any]]:
+    """Parameter groups, decayed and not; an empty one is left out.
+
+    Args:
+        memory_lr: peak learning rate of the values of memories, which are never decayed; None: as of all others.
+    """
     decayed = [p for _, role, p in parameters if role in DECAYED]
-    others = [p for _, role, p in parameters if role not in DECAYED]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    values = [p for _, role, p in parameters if role == "memory" and memory_lr is not None]
+    apart = {id(p) for p in values}
+    others = [p for _, role, p in parameters if role not in DECAYED and id(p) not in apart]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+        {"params": values, "weight_decay": 0.0, "lr": memory_lr},
+    ]
     return [group for group in groups if group["params"]]

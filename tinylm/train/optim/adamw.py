@@ -18,6 +18,7 @@ class AdamW(torch.optim.AdamW):
         beta1, beta2: decay of the first and second moment, a step.
         eps: added to the root of the second moment.
         weight_decay: times the learning rate, taken off each step.
+        memory_lr: peak learning rate of a memory's values; None: ``lr``.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class AdamW(torch.optim.AdamW):
         beta2: float = 0.95,
         eps: float = 1e-8,
         weight_decay: float = 0.1,
+        memory_lr: float | None = None,
     ) -> None:
-        groups = decay_groups(trainable(model), weight_decay)
+        groups = decay_groups(trainable(model), weight_decay, memory_lr)
         super().__init__(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)

@@ -21,12 +21,20 @@ class Lion(Optimizer):
         beta1: weight of the momentum in the update.
         beta2: decay of the momentum, a step.
         weight_decay: times the learning rate, taken off each step.
+        memory_lr: peak learning rate of a memory's values; None: ``lr``.
     """
 
     def __init__(
-        self, model: Roled, lr: float = 6e-4, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.5
+        self,
+        model: Roled,
+        lr: float = 6e-4,
+        beta1: float = 0.9,
+        beta2: float = 0.99,
+        weight_decay: float = 0.5,
+        memory_lr: float | None = None,
     ) -> None:
-        super().__init__(decay_groups(trainable(model), weight_decay), {"lr": lr, "beta1": beta1, "beta2": beta2})
+        groups = decay_groups(trainable(model), weight_decay, memory_lr)
+        super().__init__(groups, {"lr": lr, "beta1": beta1, "beta2": beta2})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

@@ -28,6 +28,7 @@ class Muon(Optimizer):
         newton_schulz_steps: iterations of the orthogonalisation.
         weight_decay: times the learning rate, taken off each step; both parts.
         beta1, beta2, eps: AdamW's.
+        memory_lr: peak learning rate of a memory's values; None: ``adamw_lr``.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Muon(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.95,
         eps: float = 1e-8,
+        memory_lr: float | None = None,
     ) -> None:
         parameters = trainable(model)
         hidden = [p for _, role, p in parameters if role in HIDDEN and p.ndim == 2]
         chosen = {id(p) for p in hidden}
-        rest = decay_groups([entry for entry in parameters if id(entry[2]) not in chosen], weight_decay)
+        others = [entry for entry in parameters if id(entry[2]) not in chosen]
+        rest = decay_groups(others, weight_decay, memory_lr)
         self._parts: list[Optimizer] = []
         if hidden:
             self._parts.append(
