@@ -26,6 +26,7 @@ from tinylm.report.figures.style import spread
 from tinylm.report.history import history
 from tinylm.report.manifest import read_manifest
 from tinylm.report.page import write_report
+from tinylm.report.portable import portable
 from tinylm.report.tables import markdown, terminal_table
 from tinylm.report.wording import amount, answer, signed
 from tinylm.runs.items import write_items
@@ -257,6 +258,50 @@ def test_an_archive_keeps_tables_that_are_not_of_documents(tmp_path: Path) -> No
     assert RunRecord.read(where / "d8-compare-0").items == "items.parquet"
     assert RunRecord.read(where / "d8-compare-1").items is None
     assert len(list(where.rglob("*.parquet"))) == 1
+
+
+def test_what_is_shared_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    def told(folder: str) -> dict[str, Any]:
+        return {"data.paths": [f"{folder}/wiki.txt.gz"], "cache": f"{tmp_path}/cache"}
+
+    sweep = Sweep(tmp_path / "runs")
+    for arm, scores in (("d4", D4[:2]), ("d8", D8[:2])):
+        for seed, score in enumerate(scores):
+            sweep.run(arm, seed, score, config=told("/home/someone/text"))
+    sweep.manifest()
+    path = sweep.root / "sweeps" / f"{sweep.name}.json"
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    plan["command"] = "tinylm sweep depth_width 'data.paths=[../text/wiki.txt.gz]'"
+    plan["jobs"][0]["overrides"] = ["data.paths=[/home/someone/text/wiki.txt.gz]"]
+    path.write_text(json.dumps(plan), encoding="utf-8")
+    report = write_report(sweep.name, [sweep.root], tmp_path / "out")
+    archive(sweep.name, [sweep.root], tmp_path / "out")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".json", ".csv", ".md", ".html")]
+    assert len(files) >= 8
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert not any(word in text for word in ("/home/", "../text", str(tmp_path))), file
+    assert "data.paths=[wiki.txt.gz]" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    again = write_report(sweep.name, [tmp_path / "out" / "runs", sweep.root], tmp_path / "again")  # joined: one text
+    assert again.verdicts.comparisons == report.verdicts.comparisons
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("../data/a.txt.gz", "a.txt.gz"),
+        ("~/data/a.txt", "a.txt"),
+        ("paths=[/data/a.gz, ./b/c.gz]", "paths=[a.gz, c.gz]"),
+        ({"root": "/home/someone/runs", "n": 1}, {"root": "runs", "n": 1}),
+        ("runs/cache", "runs/cache"),
+        ("<b>x</b>", "<b>x</b>"),
+        ("model/ffn=moe", "model/ffn=moe"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("9,000 tokens/s, 1 / 2, 3/4", "9,000 tokens/s, 1 / 2, 3/4"),
+    ],
+)
+def test_only_folders_of_this_machine_are_left_out(told: object, kept: object) -> None:
+    assert portable(told) == kept
 
 
 def test_a_sweep_that_has_not_run_yet_still_has_a_report(tmp_path: Path) -> None:

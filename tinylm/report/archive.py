@@ -13,7 +13,8 @@ from tinylm.errors import UserError
 from tinylm.record import RunRecord, write_json, write_text
 from tinylm.report.collect import run_folders
 from tinylm.report.history import read_history
-from tinylm.report.manifest import read_manifest
+from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.portable import portable
 
 LINES = 60  # a history's lines in an archive, about
 CHARACTERS = 16_384  # of JSON of what a run inherited
@@ -24,7 +25,8 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
 
     Writes ``out/runs/<key>/record.json``, ``history.jsonl`` and ``inheritance.json`` (thinned) and
     ``out/runs/sweeps/<name>.json``; a run that lies there already is replaced. Weights and what evaluators say of each
-    document stay where they are; other tables of theirs come along as ``items.parquet``.
+    document stay where they are; other tables of theirs come along as ``items.parquet``. Files that configs and
+    commands name lose their folders: an archive is there to be shared.
 
     Raises:
         UserError: no root has the sweep.
@@ -41,6 +43,7 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
             except UserError:
                 continue  # a torn record is named by the report's warnings
             wanted.remove(folder.name)
+            record.config = portable(record.config)
             record.items = _tables(folder, record, target / folder.name)
             if (folder / "history.jsonl").is_file():
                 lines = thinned(read_history(folder / "history.jsonl", []))
@@ -48,9 +51,9 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
                 write_text(target / folder.name / "history.jsonl", written)
             if (folder / "inheritance.json").is_file():
                 told = json.loads((folder / "inheritance.json").read_text(encoding="utf-8"))
-                write_json(target / folder.name / "inheritance.json", shortened(told))
+                write_json(target / folder.name / "inheritance.json", portable(shortened(told)))
             record.write(target / folder.name)
-    manifest.write(target)
+    Manifest.parse(portable(manifest.as_json())).write(target)
     return target
 
 

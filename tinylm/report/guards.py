@@ -73,12 +73,17 @@ def differing(pairs: Iterable[tuple[Run, Run]]) -> dict[str, tuple[str, str]]:
             left, right = a.get(key, _ABSENT), b.get(key, _ABSENT)
             if left == right or _below(key, _ELSEWHERE):
                 continue
-            if same_text and key.startswith("data.") and "/" in str(left) and "/" in str(right):
+            if same_text and key.startswith("data.") and _names_files(key, left, right):
                 continue
             found.setdefault(key, (_short(left), _short(right)))
         if _corpus(variant) and _corpus(against) and not same_text:
             found.setdefault("data", ("other text", "other text"))
     return found
+
+
+def _names_files(key: str, left: object, right: object) -> bool:
+    """Whether a config key says where a text lies; archives keep the names of files without their folders."""
+    return key.rpartition(".")[2] in ("paths", "held_out") or ("/" in str(left) and "/" in str(right))
 
 
 def drifted(differences: Mapping[str, tuple[str, str]], claim: Claim) -> list[str]:

@@ -33,6 +33,7 @@ from tinylm.report.figures.valley import valley
 from tinylm.report.history import history
 from tinylm.report.ladder import ladder_table
 from tinylm.report.manifest import Manifest, read_manifest
+from tinylm.report.portable import portable
 from tinylm.report.rounds import rounds_table
 from tinylm.report.sample import Sample
 from tinylm.report.verdicts import Verdicts
@@ -211,7 +212,7 @@ def _facts(
     ]
     return {
         "name": manifest.name,
-        "command": manifest.command,
+        "command": portable(manifest.command),
         "answer": wording.answer(verdicts),
         "sentences": _sentences(verdicts),
         "claim": declared,
@@ -273,11 +274,11 @@ def _machine(runs: pd.DataFrame) -> dict[str, str]:
 
 
 def _csv(placed: pd.DataFrame) -> str:
-    """All numbers of all runs; lists and mappings as JSON."""
-    flat = placed.drop(columns=["config"], errors="ignore")
-    for column in flat.columns:
-        if flat[column].dtype == object:
-            flat[column] = [
-                json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value for value in flat[column]
-            ]
+    """All numbers of all runs; lists and mappings as JSON; no folder of this machine, since tables are passed on."""
+    flat = placed.drop(columns=["config", "root"], errors="ignore")
+    for column in flat.select_dtypes(exclude="number").columns:
+        flat[column] = [
+            json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
+            for value in portable(list(flat[column]))
+        ]
     return str(flat.to_csv(index=False))

@@ -1,0 +1,25 @@
+"""What a page or an archive may tell to others: files by their names, not by the folders of one machine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# Folders at the front of a path that is absolute, starts at home, or climbs out of the project; not a closing tag.
+_FOLDERS = re.compile(r"(?<![\w.:/<])(?:~|\.{1,2})?/(?:[^\s,;'\"\[\]{}()/]+/)*(?=[\w.])")
+
+
+def portable(value: Any) -> Any:
+    """The value with the folders of its paths left out, in texts, lists and mappings alike.
+
+    Paths inside the project (``runs/cache``), option names (``model/ffn``) and addresses stay as they are.
+
+    Example: ``portable("data.paths=[../data/a.txt.gz]") == "data.paths=[a.txt.gz]"``
+    """
+    if isinstance(value, str):
+        return _FOLDERS.sub("", value)
+    if isinstance(value, dict):
+        return {key: portable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [portable(item) for item in value]
+    return value
