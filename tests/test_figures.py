@@ -13,13 +13,16 @@ from synthetic_sweep import Sweep
 
 from tinylm.record import RunRecord
 from tinylm.report.arms import by_arm
+from tinylm.report.collect import collect
 from tinylm.report.factors import confounded, factors, matrix
+from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.pareto import front
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
 from tinylm.report.tables import spent_table
+from tinylm.runs.items import write_items
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=9))
@@ -43,6 +46,30 @@ def test_a_report_draws_what_its_runs_have_numbers_for(tmp_path: Path) -> None:
     write_report(sweep.name, [sweep.root], tmp_path / "out")
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
     assert drawn == {"differences", "quality", "pareto", "layer_skip", "effective_dimension"}
+
+
+def test_where_domains_go_is_drawn_from_the_first_run_of_each_arm(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    for arm in ("d4", "d8"):
+        for seed in range(2):
+            key = sweep.run(arm, seed, 1.9 + 0.001 * seed)
+            if arm == "d8":
+                shares = {("code", 0): 0.9, ("code", 1): 0.1, ("prose", 0): 0.25, ("prose", 1): 0.75}
+                columns = {"layer": [1] * 4, "domain": [], "expert": [], "share": []}
+                for (domain, expert), share in shares.items():
+                    for name, value in {"domain": domain, "expert": expert, "share": share + 0.05 * seed}.items():
+                        columns[name].append(value)
+                record = RunRecord.read(sweep.root / key)
+                record.items = write_items(sweep.root / key, {"routing": columns})
+                record.write(sweep.root / key)
+    placed = by_arm(collect(sweep.root), sweep.manifest())
+    figure = specialisation(placed)
+    assert figure is not None
+    (panel,) = figure.axes
+    assert panel.get_title(loc="left") == "d8, layer 1"
+    assert [text.get_text() for text in panel.texts] == ["90", "10", "25", "75"]
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["code", "prose"]
+    assert specialisation(placed[placed["arm"] == "d4"]) is None
 
 
 def test_the_valley_is_drawn_from_compared_arms(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class BitsPerByte(Evaluator):
                 scalars[f"{self.prefix}bits_per_byte/{name}"] = float(bits_N[domain_N == number].sum() / size)
         items = {
             "document": [int(index) for index in picked],
-            "domain": [text.domain for text in texts],
+            "domain": [subject.domain(text.domain) for text in texts],
             "bits": bits_N.tolist(),
             "bytes": bytes_N.tolist(),
             "end_bits": end_bits_N.tolist(),

@@ -62,6 +62,10 @@ class Subject:
     precision: Literal["bf16", "fp32"] = "fp32"
     domains: Sequence[str] = ()
 
+    def domain(self, number: int | None) -> str | None:
+        """The name of a text's domain; None where it has none."""
+        return None if number is None else self.domains[number]
+
 
 @dataclass(frozen=True)
 class Scores:

@@ -30,7 +30,7 @@ class Routing(Evaluator):
     tokens, moments of a batch: what is scored is not what was trained). ``leak``, share of the positions before the
     middle of a window that change in training mode when all ids after it do: 0 where training is causal.
 
-    Items, of layers that route: ``layer``, ``domain`` (a number, None without domains), ``expert`` and ``share`` of the
+    Items, of layers that route: ``layer``, ``domain`` (its name, None without domains), ``expert`` and ``share`` of the
     domain's tokens that go there, in evaluation mode.
 
     Args:
@@ -66,7 +66,7 @@ class Routing(Evaluator):
                     for name, load_E in subject.model(batch).side.stats.items():
                         if name.endswith(".ffn.load"):
                             for expert, share in enumerate(load_E.tolist()):
-                                row = (int(name.split(".")[1]), domain, expert, share)
+                                row = (int(name.split(".")[1]), subject.domain(domain), expert, share)
                                 for column, value in zip(items.values(), row, strict=True):
                                     column.append(value)
         finally:

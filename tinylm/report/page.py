@@ -23,6 +23,7 @@ from tinylm.report.factors import confounded, factors, matrix
 from tinylm.report.figures.correlations import correlations, properties
 from tinylm.report.figures.cost import quality
 from tinylm.report.figures.curves import learning_curves
+from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forest import differences
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
@@ -60,6 +61,8 @@ _CAPTIONS = {
     "config says another share. Thin: one run each; bold: means.",
     "load_entropy": "How evenly a layer's experts are used, over the last tenth of training: 1 where all are alike, 0 "
     "where one has all.",
+    "specialisation": "Percent of a domain's tokens that go to each expert, in evaluation, on the tune split; an arm's "
+    "first run. Rows that are alike: the experts do not tell the domains apart.",
     "sensitivity": "What tuning saw, on seeds and text that no verdict uses. Rings: chosen.",
 }
 
@@ -145,6 +148,7 @@ def _figures(
         "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
         "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),
         "load_entropy": by_layer(placed, "load_entropy", "entropy of the experts' load (1: even)", ink),
+        "specialisation": specialisation(placed),
     }
     written = {}
     for name, figure in drawn.items():
