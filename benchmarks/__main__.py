@@ -7,12 +7,18 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import sweeps, table
+from benchmarks import scale, sweeps, table
 from benchmarks.machine import cores, disturbance, processor
 from benchmarks.training import Pace, sparse, training
 
 PROJECT = Path(__file__).resolve().parents[1]
-PARTS = {"a": "training speed", "b": "workers against threads", "c": "a sweep's overhead", "d": "layers of experts"}
+PARTS = {
+    "a": "training speed",
+    "b": "workers against threads",
+    "c": "a sweep's overhead",
+    "d": "layers of experts",
+    "e": "reading ten thousand runs",
+}
 
 
 def main() -> int:
@@ -42,6 +48,8 @@ def main() -> int:
         rows.append(sweeps.overhead(cores(), size, say))
     if "d" in parts:
         rows += training(cores(), Pace(1, 1) if asked.quick else Pace(5, 5), say, sparse())
+    if "e" in parts:
+        rows += scale.scale(scale.Size(600, 20, 3) if asked.quick else scale.Size(), say)
     if asked.quick:
         rows = [table.quick(row) for row in rows]
     table.write(asked.out, rows)

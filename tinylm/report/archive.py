@@ -32,7 +32,7 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
         UserError: no root has the sweep.
     """
     manifest = read_manifest(name, *roots)
-    wanted = {job.key for job in manifest.jobs}
+    wanted = manifest.needed
     target = out / "runs"
     for root in roots:
         for folder in run_folders(root):

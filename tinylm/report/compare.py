@@ -30,7 +30,8 @@ def compare(name: str, *roots: str | Path) -> Verdicts:
     Raises:
         UserError: no root has the sweep, or it declares no claim.
     """
-    return decide(collect(*roots), read_manifest(name, *roots))
+    manifest = read_manifest(name, *roots)
+    return decide(collect(*roots, keys=manifest.needed), manifest)
 
 
 def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tinylm.report.collect import run_folders
+from tinylm.report.collect import named_folders, run_folders
 
 COLUMNS = ["key", "root", "round", "step", "tokens", "name", "value"]
 _INDEX = ("round", "step", "tokens")
@@ -36,9 +36,9 @@ def history(*roots: str | Path, keys: Collection[str] | None = None) -> pd.DataF
     warnings: list[str] = []
     seen: set[str] = set()
     for root in roots:
-        for folder in run_folders(root):
+        for folder in run_folders(root) if keys is None else named_folders(root, keys):
             path = folder / "history.jsonl"
-            if folder.name in seen or (keys is not None and folder.name not in keys) or not path.is_file():
+            if folder.name in seen or not path.is_file():
                 continue
             seen.add(folder.name)
             for line in read_history(path, warnings):

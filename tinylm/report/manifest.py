@@ -96,6 +96,11 @@ class Manifest:
         write_json(path, self.as_json())
         return path
 
+    @property
+    def needed(self) -> set[str]:
+        """The keys of all its runs."""
+        return {job.key for job in self.jobs}
+
     def keys(self, arm: str, stage: str = "compare") -> dict[int, str]:
         """Seed -> key of an arm's runs in a stage."""
         return {job.seed: job.key for job in self.jobs if job.arm == arm and job.stage == stage}

@@ -92,7 +92,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         UserError: no root has the sweep, or it declares no claim.
     """
     manifest = read_manifest(name, *roots)
-    runs = collect(*roots)
+    runs = collect(*roots, keys=manifest.needed)
     verdicts = decide(runs, manifest)
     assert manifest.claim is not None  # or `decide` had refused
     claim = manifest.claim
