@@ -28,7 +28,7 @@ from tinylm.data.tokenizer.bpe import BPE
 from tinylm.data.tokenizer.file import File
 from tinylm.data.tokenizer.pruned import Pruned
 from tinylm.errors import UserError
-from tinylm.init.checkpoint import INDEX, outline, read
+from tinylm.exchange.checkpoint import INDEX, outline, read
 from tinylm.init.cut import spans
 from tinylm.init.initialiser import Sources, fill
 from tinylm.init.pretrained import Pretrained
@@ -63,6 +63,15 @@ def llama(**options: Any) -> transformers.PreTrainedModel:
 
 def qwen2(**options: Any) -> transformers.PreTrainedModel:
     return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**{**SIZES, "tie_word_embeddings": True, **options}))
+
+
+def mistral(**options: Any) -> transformers.PreTrainedModel:
+    return transformers.MistralForCausalLM(transformers.MistralConfig(**{**SIZES, "sliding_window": 5, **options}))
+
+
+def mixtral(**options: Any) -> transformers.PreTrainedModel:
+    sizes = {**SIZES, "num_local_experts": 4, "num_experts_per_tok": 2}
+    return transformers.MixtralForCausalLM(transformers.MixtralConfig(**{**sizes, **options}))
 
 
 def gpt2(**options: Any) -> transformers.PreTrainedModel:
@@ -108,10 +117,12 @@ def logits(model: LanguageModel) -> torch.Tensor:
         llama,
         partial(llama, tie_word_embeddings=True, head_dim=16, attention_bias=True),
         qwen2,
+        mistral,
+        mixtral,
         gpt2,
         partial(gpt2, activation_function="gelu", n_inner=48),
     ],
-    ids=["llama", "llama-tied", "qwen2", "gpt2", "gpt2-gelu"],
+    ids=["llama", "llama-tied", "qwen2", "mistral", "mixtral", "gpt2", "gpt2-gelu"],
 )
 def test_logits_are_those_of_transformers(make: Any, tmp_path: Path) -> None:
     made = trained(make)
@@ -168,7 +179,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, monkeypatch:
     made = saved(trained(llama), tmp_path / "llama")
     plain = json.loads((made / "config.json").read_text())
     refused = {
-        "not known; valid: llama, qwen2, gpt2": {"model_type": "bert"},
+        "not known; valid: llama, qwen2, mistral, mixtral, gpt2": {"model_type": "bert"},
         "rope_type=linear is not supported": {"rope_parameters": {"rope_type": "linear", "factor": 2.0}},
         "hidden_act=relu is not supported": {"hidden_act": "relu"},
         "and its config asks for": {"intermediate_size": 48},

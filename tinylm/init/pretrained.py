@@ -1,4 +1,4 @@
-"""Inheritance from a checkpoint of the Llama, Qwen2 or GPT-2 family."""
+"""Inheritance from a checkpoint of another house."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinylm.data.content import file_hash
 from tinylm.data.tokenizer.file import File
 from tinylm.data.tokens import Derived, Trainer
 from tinylm.errors import UserError
-from tinylm.init.checkpoint import INDEX, Checkpoint, outline, read, weight_files
+from tinylm.exchange.checkpoint import Checkpoint, folder_of, outline, read, weight_files
 from tinylm.init.inherit import Inherit
 from tinylm.init.initialiser import Parent, Provenance, Sources
 from tinylm.model.lm import LanguageModel
@@ -130,25 +130,3 @@ def _own(trainer: Trainer, folder: Path, had: int) -> None:
         raise UserError(
             f"tokenizer: {had - original.vocab} of the checkpoint's {had} rows have no id, too many for padding: {OWN}"
         )
-
-
-def folder_of(path: str) -> Path:
-    """The folder of a checkpoint; one of the hub is downloaded, its config, tokenizer and safetensors alone.
-
-    Raises:
-        UserError: there is no such folder, and none of that name can be had from the hub.
-    """
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise UserError(f"init.path={path}: there is no such folder")
-    try:
-        from huggingface_hub import snapshot_download
-
-        return Path(snapshot_download(path, allow_patterns=["config.json", "tokenizer.json", "*.safetensors", INDEX]))
-    except Exception as error:  # the library and the network raise many kinds
-        raise UserError(
-            f"init.path={path}: there is no such folder, and none of that name came from the hub "
-            f"({type(error).__name__}): download it by hand and give its folder"
-        ) from error

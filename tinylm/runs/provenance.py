@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "lightning", "hydra-core", "omegaconf", "tokenizers", "datasets", "numpy", "safetensors")
-MAKERS = ("data", "model", "init", "train", "evaluate", "runs", "streams.py", "batch.py")  # the code that makes numbers
+# The code that makes numbers.
+MAKERS = ("data", "model", "exchange", "init", "train", "evaluate", "runs", "streams.py", "batch.py")
 
 
 @lru_cache
