@@ -19,6 +19,7 @@ COMMANDS = {
     "list": ("tinylm.cli.listing", "list sweeps, variants or runs"),
     "show": ("tinylm.cli.show", "show one run: what it is, cost and scored"),
     "diff": ("tinylm.cli.show", "show in what two runs differ"),
+    "eval": ("tinylm.cli.evaluate", "score a trained model again, on its own text or on other text"),
     "sample": ("tinylm.cli.sample", "let a trained model go on with a text"),
     "extract": ("tinylm.cli.extract", "the part of a model that one domain needs"),
     "prune": ("tinylm.cli.prune", "free disk: what no finished run needs"),

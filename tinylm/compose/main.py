@@ -49,7 +49,7 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
         if session.current.error is not None:
             raise session.current.error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(complaints.readable(error, _known_keys())) from error
+        raise UserError(complaints.readable(error, known_keys())) from error
     except ValueError as error:
         if not str(error).startswith(GROUP_OPTION):
             raise
@@ -103,7 +103,7 @@ def _ended(job: keys.Job) -> RunRecord | None:
     return record if ledger.ended(record, job.config) else None
 
 
-def _known_keys() -> list[str]:
+def known_keys() -> list[str]:
     """Dotted keys of the default config and the names of all groups, to find the nearest to a wrong one in."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf

@@ -186,6 +186,18 @@ def cut(lengths: Sequence[int], context: int) -> Windows:
     return Windows(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
 
 
+def standard_error(bits_N: np.ndarray, bytes_N: np.ndarray) -> float | None:
+    """Of the bits per byte of N documents, as a sample of more of their kind; None of fewer than two.
+
+    Of a ratio of two sums: Cochran 1977, Sampling Techniques, eq. 6.13 without its factor for a finite population.
+    """
+    N, total = len(bits_N), bytes_N.sum()
+    if N < 2:
+        return None
+    left_N = bits_N - bits_N.sum() / total * bytes_N
+    return float(math.sqrt(N / (N - 1) * np.square(left_N).sum()) / total)
+
+
 def spread(count: int, at_most: int | None) -> list[int]:
     """Indices of ``at_most`` of ``count`` things, evenly spread; all where there are no more."""
     if at_most is None or at_most >= count:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
+import numpy as np
+
+from tinylm.data.document import Corpus, Document
 from tinylm.data.prepare import Prepared
 from tinylm.data.split import SplitName
+from tinylm.data.tokens import Tokenizer
 from tinylm.evaluate.evaluator import Text
 
 
@@ -34,3 +38,49 @@ class Documents(Sequence[Text]):
             return [self[i] for i in range(*index.indices(len(self)))]
         domain = None if self.split.domain_N is None else int(self.split.domain_N[index])
         return Text(self.store.document(self.name, index), int(self.split.bytes_N[index]), domain)
+
+
+ALL = "all"  # every document, whatever its split
+
+
+class Encoded:
+    """Any corpus in the ids of any tokenizer, without a store: what is scored is held in memory, the rest passes by.
+
+    Args:
+        corpus: read once for each split that is asked for.
+        tokenizer: makes the ids.
+        progress: called with the bytes of text read so far.
+
+    Attributes:
+        domains: their names in the order of the corpus, once a split was read.
+    """
+
+    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, progress: Callable[[int], None]) -> None:
+        self.corpus, self.tokenizer, self.progress = corpus, tokenizer, progress
+        self.domains: list[str] = []
+        self._known: dict[str, list[Text]] = {}
+
+    def __call__(self, split: str) -> list[Text]:
+        """The documents of a split, or of ``ALL``, in the order of the corpus.
+
+        Raises:
+            UserError: the text cannot be read.
+        """
+        if split not in self._known:
+            self._known[split] = list(self._read(split))
+        return self._known[split]
+
+    def _read(self, wanted: str) -> Iterator[Text]:
+        read = 0
+        for split, document in self.corpus.splits():
+            if document.domain is not None and document.domain not in self.domains:
+                self.domains.append(document.domain)
+            read += len(document.text)
+            self.progress(read)
+            if wanted in (split, ALL):
+                yield self._text(document)
+
+    def _text(self, document: Document) -> Text:
+        ids = [self.tokenizer.bos, *self.tokenizer.encode(document.text), self.tokenizer.eos]
+        domain = None if document.domain is None else self.domains.index(document.domain)
+        return Text(np.array(ids, dtype=np.int64), len(document.text.encode()), domain)

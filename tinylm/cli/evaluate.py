@@ -1,0 +1,105 @@
+"""``tinylm eval``: score a trained model again, on its own text or on other text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tinylm.cli.parser import Parser
+from tinylm.cli.roots import add_roots, roots
+
+EVALUATE = """Score a trained model: a run of ours, or a checkpoint of another house by its folder or hub name.
+
+examples:
+  tinylm eval 3f2a                                      the run's own test split, as in its record
+  tinylm eval 3f2a --text books/*.txt data.document=file    every document of these files
+  tinylm eval hf:smollm --split tune data=stdlib        a Llama, Qwen2, Mistral, Mixtral or GPT-2 checkpoint
+  tinylm eval 3f2a evaluate=bits_effective_dimension    by other evaluators; `tinylm list variants` names them
+
+Overrides are those of `tinylm run`, of data, evaluate, machine and precision alone. The ± of bits per byte is one
+standard error over the documents scored."""
+
+
+def eval_command(words: list[str]) -> int:
+    """``tinylm eval SUBJECT``."""
+    parser = Parser("tinylm eval", EVALUATE)
+    parser.add_argument("subject", metavar="SUBJECT", help="a run's key, or its beginning; or hf:FOLDER, hf:OWNER/NAME")
+    parser.add_argument("overrides", nargs="*", help="group=option or key.path=value")
+    parser.add_argument("--split", choices=["train", "tune", "test", "all"], help="which documents (default: test)")
+    parser.add_argument("--text", nargs="+", metavar="FILE", help="score these files; short for data=files --split all")
+    parser.add_argument("--context", type=int, metavar="TOKENS", help="in a window (default: what the model has)")
+    parser.add_argument("--json", action="store_true", help="print all scores, of documents too, as JSON")
+    add_roots(parser)
+    options = parser.parse_intermixed_args(words)
+    stray = [
+        word for word in options.text or () if "=" in word and not Path(word).exists()
+    ]  # --text takes what follows
+    options.text = [word for word in options.text or () if word not in stray]
+    options.overrides += stray
+    print("\n".join(_scored(options)))
+    return 0
+
+
+def _scored(options: argparse.Namespace) -> list[str]:
+    """The lines to print."""
+    from tinylm.compose.evaluation import evaluate
+
+    found = evaluate(
+        options.subject,
+        [Path(root) for root in roots(options)],
+        [*_files(options.text), *options.overrides],
+        split=options.split or ("all" if options.text else None),
+        context=options.context,
+        progress=_Progress(),
+    )
+    if options.json:
+        scores = {name: {"scalars": said.scalars, "items": said.items} for name, said in found.scores.items()}
+        told = {name: value for name, value in vars(found).items() if name != "scores"}
+        return [json.dumps({**told, "scores": scores}, indent=1, ensure_ascii=False)]
+    lines = [
+        f"{found.subject}: {found.parameters:,} parameters, {found.precision}, windows of {found.context} tokens; "
+        f"data={found.data}"
+    ]
+    scalars = {name: value for said in found.scores.values() for name, value in said.scalars.items()}
+    errors = {name: error for said in found.scores.values() for name, error in _errors(said).items()}
+    width = max(map(len, scalars))
+    for name, value in scalars.items():
+        shown = f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4f}"
+        lines.append(f"{name:<{width}}  {shown}" + (f" ± {errors[name]:.4f}" if name in errors else ""))
+    return lines
+
+
+def _errors(scores: Any) -> dict[str, float]:
+    """Standard errors of the bits per byte among the scores."""
+    import numpy as np
+
+    from tinylm.evaluate.bits import standard_error
+
+    items = scores.items or {}
+    name = next((name for name in scores.scalars if name.endswith("bits_per_byte")), None)
+    if name is None or not {"bits", "bytes"} <= items.keys():
+        return {}
+    error = standard_error(np.array(items["bits"]), np.array(items["bytes"]))
+    return {} if error is None else {name: error}
+
+
+def _files(text: list[str] | None) -> list[str]:
+    """The overrides that ``--text`` is short for."""
+    quoted = ",".join(json.dumps(path, ensure_ascii=False) for path in text or ())
+    return ["data=files", f"data.paths=[{quoted}]"] if text else []
+
+
+class _Progress:
+    """A line about the text read so far, once a second, on a terminal alone."""
+
+    def __init__(self) -> None:
+        self.told = time.monotonic()
+
+    def __call__(self, read: int) -> None:
+        if sys.stderr.isatty() and time.monotonic() - self.told > 1:
+            self.told = time.monotonic()
+            print(f"\rreading: {read / 1e6:.0f} M characters", end="\r", file=sys.stderr, flush=True)

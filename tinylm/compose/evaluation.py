@@ -1,0 +1,135 @@
+"""Evaluators on a trained model, of ours or of another house, after its run and on any text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tinylm.compose import complaints, parents, schema
+from tinylm.compose.ledger import locate
+from tinylm.compose.load import ELSEWHERE, load
+from tinylm.compose.main import known_keys
+from tinylm.compose.root import config_root
+from tinylm.data.document import Corpus
+from tinylm.errors import UserError
+from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
+from tinylm.record import RunRecord
+from tinylm.runs.documents import Encoded
+
+GROUPS = ("data", "evaluate", "machine", "precision")  # of the config, what says how a trained model is scored
+LONGEST = 1024  # tokens in a window of a model of another house, unless more are asked for
+Split = Literal["train", "tune", "test", "all"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluators said of a model.
+
+    Fields:
+        subject: how it was named.
+        parameters: of the model.
+        data: the corpus, in a word.
+        context: tokens in a window.
+        precision: of the forward.
+        scores: evaluator -> its scores.
+    """
+
+    subject: str
+    parameters: int
+    data: str
+    context: int
+    precision: Literal["bf16", "fp32"]
+    scores: Mapping[str, Scores]
+
+
+def evaluate(
+    name: str,
+    roots: Sequence[Path],
+    overrides: Sequence[str],
+    *,
+    split: Split | None = None,
+    context: int | None = None,
+    progress: Callable[[int], None] = lambda read: None,
+) -> Evaluation:
+    """Score a model by the evaluators of ``evaluate=...`` (bits per byte, unless told otherwise).
+
+    A run of ours is scored on the text, in the precision and with the threads that it was trained with, unless
+    overrides say otherwise; so its own test split gives its own record's numbers.
+
+    Args:
+        name: a run's key or its beginning; or ``hf:`` and a folder, or a name on the hub.
+        roots: where runs lie.
+        overrides: of ``data``, ``evaluate``, ``machine`` and ``precision``, as for a run.
+        split: of all evaluators; None: as each says; ``all``: every document.
+        context: tokens in a window; None: the model's own, for a model of another house at most ``LONGEST``.
+        progress: called with the characters of text read so far.
+
+    Raises:
+        UserError: no such model, an override that does not belong here, or no text.
+    """
+    config = _composed(overrides)
+    foreign = name.startswith(ELSEWHERE)
+    if foreign:
+        config["precision"] = config["precision"] if _says("precision", overrides) else "fp32"
+    else:
+        own = RunRecord.read(locate(name, roots)).config
+        config |= {group: own[group] for group in ("data", "machine", "precision") if not _says(group, overrides)}
+    model, tokenizer = load(name, roots)
+    longest = model.shape.context
+    if context is not None and context > longest and not model.position.any_length:
+        raise UserError(f"--context {context}: the model's table of places ends at {longest} tokens")
+    window = context or (min(longest, LONGEST) if foreign else longest)
+    corpus: Corpus = schema.make(config["data"])
+    evaluators: dict[str, Evaluator] = {key: _on(schema.make(node), split) for key, node in config["evaluate"].items()}
+    torch.set_num_threads(config["machine"]["threads"])
+    documents = Encoded(corpus, tokenizer, progress)
+    subject = Subject(model, tokenizer, window, documents, config["precision"], documents.domains)
+    scores = {key: evaluator(subject) for key, evaluator in evaluators.items()}
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Evaluation(name, parameters, type(corpus).__name__.lower(), window, config["precision"], scores)
+
+
+def _composed(overrides: Sequence[str]) -> dict[str, Any]:
+    """The groups that an evaluation reads, checked and plain."""
+    for word in overrides:
+        group = parents.key(word).replace("/", ".").split(".")[0].split("@")[0]
+        if group not in GROUPS:
+            raise UserError(f"{word}: a trained model is not changed; what may be said is {', '.join(GROUPS)}")
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_root()), version_base="1.3"):
+            composed = compose("config", list(overrides))
+        taken = {group: OmegaConf.select(composed, group) for group in GROUPS}
+        plain = OmegaConf.to_container(OmegaConf.create(taken), resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(complaints.readable(error, known_keys())) from error
+    checked: dict[str, Any] = schema.check(plain)
+    if checked["precision"] not in ("bf16", "fp32"):
+        raise UserError(f"precision: {checked['precision']!r} is not one of bf16, fp32")
+    return checked
+
+
+def _says(group: str, overrides: Sequence[str]) -> bool:
+    return any(parents.key(word).replace("/", ".").split(".")[0] == group for word in overrides)
+
+
+def _on(evaluator: Evaluator, split: Split | None) -> Evaluator:
+    """The evaluator on another split, under whose name its scores then stand."""
+    if split is None or not is_dataclass(evaluator) or isinstance(evaluator, type):
+        return evaluator
+    has = {field.name for field in fields(evaluator)}
+    if "split" not in has:
+        return evaluator
+    changes: dict[str, Any] = {"split": split}
+    if "prefix" in has and split != "test":
+        changes["prefix"] = f"{split}_"
+    return replace(evaluator, **changes)
