@@ -197,4 +197,12 @@ def test_a_plan_warns_where_the_claim_would_rather_be_missed(tmp_path: Path) -> 
     assert claim is not None
     lines = describe_power(claim, [sweep.root])
     assert any(line.startswith("warning: equivalence") and "seeds" in line for line in lines)
+    spread = past_spread(claim, [sweep.root])
+    assert spread is not None
+    needed = seeds_needed(spread.sd, claim.delta, 1), seeds_needed_for_equivalence(spread.sd, claim.delta, 1)
+    lines = describe_power(claim, [sweep.root], lambda seeds: f", {3 * seeds} h")
+    told = [line for line in lines if "80% takes" in line]
+    assert [line.endswith(f"80% takes {n} seeds, {3 * n} h") for n, line in zip(needed, told, strict=True) if n] == [
+        True
+    ] * 2
     assert "no past run tells" in describe_power(claim, [])[0]

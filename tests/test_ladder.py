@@ -99,3 +99,16 @@ def test_what_was_computed_elsewhere_is_charged(tmp_path: Path) -> None:
     assert (child["of them scoring"], child["parent's FLOPs"], child["beside the baseline"]) == ("20", "300", "4.00 ×")
     nothing = Sweep(tmp_path / "nothing").arm("d4", [1.9])
     assert charged_table(by_arm(nothing.frame(), nothing.manifest()), manifest.claim).empty
+
+
+def test_an_arm_is_charged_with_its_whole_tuning(tmp_path: Path) -> None:
+    rates = [0.001, 0.002, 0.004]
+    sweep = Sweep(tmp_path, tune={"params": {"optim.lr": rates}, "seeds": [100, 101]}, seeds=[0, 1])
+    for arm, flops in (("d4", 10), ("d8", 30)):
+        for seed in (100, 101):
+            sweep.tune(arm, {0.001: 1.95, 0.002: 1.9, 0.004: None}, seed=seed, cost={"flops": flops})
+        sweep.arm(arm, [1.9, 1.91], params={"optim.lr": 0.002}, cost={"flops": 100})
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    rows = charged_table(by_arm(sweep.frame(), manifest), manifest.claim).to_dict("records")
+    assert [(row["tuning FLOPs"], row["FLOPs charged"]) for row in rows] == [("60", "160"), ("180", "280")]

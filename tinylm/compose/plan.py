@@ -42,13 +42,15 @@ def print_plan(plan: Plan, claim: Claim | None, roots: Sequence[Path], workers: 
             solved = planned_shape(job)
             print(f"  {arm or ' '.join(job.overrides):<12}  depth {solved.shape.depth}, {solved.note}")
     rates = past_rates(roots)
-    seconds = sum(forecast(job, rates) for job in plan.todo) / max(1, workers)
+    took = {job.key: forecast(job, rates) for job in plan.jobs}
+    seconds = sum(took[job.key] for job in plan.todo) / max(1, workers)
     source = f"from {len(rates)} past runs" if rates else "no past run tells this machine's speed: a rough guess"
     print(f"  about {clock(seconds)} with {workers} at a time ({source})")
     if claim is not None and stage == "compare":
         from tinylm.report.power import describe_power
 
-        for line in describe_power(claim, roots):
+        a_seed = sum(took.values()) / max(1, workers) / max(1, len({seed for _, _, seed in plan.roles}))
+        for line in describe_power(claim, roots, lambda seeds: f", about {clock(seeds * a_seed)}"):
             print(f"  {line}")
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from tinylm.errors import UserError
 from tinylm.record import RunRecord, write_json, write_text
 from tinylm.report.collect import run_folders
+from tinylm.report.documents import in_blocks
 from tinylm.report.history import read_history
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
@@ -24,9 +25,10 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
     """Copy a sweep's runs into ``out/runs``, from which its report can be made again.
 
     Writes ``out/runs/<key>/record.json``, ``history.jsonl`` and ``inheritance.json`` (thinned) and
-    ``out/runs/sweeps/<name>.json``; a run that lies there already is replaced. Weights and what evaluators say of each
-    document stay where they are; other tables of theirs come along as ``items.parquet``. Files that configs and
-    commands name lose their folders: an archive is there to be shared.
+    ``out/runs/sweeps/<name>.json``; a run that lies there already is replaced. Weights stay where they are. Of
+    ``items.parquet`` come along the tables that are not of documents, and of those that are the bits and bytes, in
+    blocks: what the interval over seeds and documents takes. Files that configs and commands name lose their folders:
+    an archive is there to be shared.
 
     Raises:
         UserError: no root has the sweep.
@@ -58,12 +60,14 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
 
 
 def _tables(folder: Path, record: RunRecord, target: Path) -> str | None:
-    """Copy the tables that are not of documents; the file's name, or None where there are none."""
+    """Copy the tables that are not of documents, and bits by document; the name of their file, or None without any."""
     if record.items is None or not (folder / record.items).is_file():
         return None
     frame = pd.read_parquet(folder / record.items)
     if "document" in frame:
-        frame = frame[frame["document"].isna()].dropna(axis="columns", how="all")
+        others = frame[frame["document"].isna()].dropna(axis="columns", how="all")
+        parts = [part for part in (in_blocks(frame), others) if not part.empty]
+        frame = pd.concat(parts, ignore_index=True) if parts else others
     if frame.empty:
         return None
     target.mkdir(parents=True, exist_ok=True)

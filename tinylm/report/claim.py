@@ -19,6 +19,7 @@ from tinylm.report.schema import build
 
 Equal = Literal["parameters", "body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds"]
 Expectation = Literal["better", "worse", "equivalent"]
+Errors = Literal["family", "discoveries"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Arm:
         claim: the expectation in words.
         label: its name in tables and figures; None: the arm's key.
         reported: the gain over its opponent that the source reports, in the claim's ``reported_unit``.
+        size: which of the claim's sizes it has; never written by hand.
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -42,6 +44,7 @@ class Arm:
     claim: str | None = None
     label: str | None = None
     reported: float | None = None
+    size: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ class Claim:
         seeds: the seeds that decide.
         derived: config keys that follow from the factor; they may differ, and are marked.
         metric, direction: what is compared, and whether lower or higher is better.
-        alpha: the share of families that may claim an effect where there is none.
+        alpha: the share of false claims that is allowed.
+        errors: of what it is a share: ``family``, of families that may claim an effect where there is none;
+            ``discoveries``, of the effects claimed, for screening many arms (more is found, and of it 5% is false).
         cost: what the sweep takes, in words.
         tune: what is chosen per arm first, or None.
         estimates: name -> quantity that is estimated over the arms, with the region where it is expected.
@@ -96,6 +101,7 @@ class Claim:
     metric: str = "bits_per_byte"
     direction: Literal["lower", "higher"] = "lower"
     alpha: float = 0.05
+    errors: Errors = "family"
     cost: str = ""
     tune: Tune | None = None
     estimates: dict[str, Estimand] = field(default_factory=dict)
@@ -131,11 +137,24 @@ class Claim:
 
     @property
     def comparisons(self) -> dict[str, str]:
-        """Variant -> opponent, of every comparison of the claim: the family over which errors are controlled."""
+        """Variant -> opponent, of every comparison of the claim."""
         opponents = {
             name: arm.against or (None if name == self.baseline else self.baseline) for name, arm in self.arms.items()
         }
         return {name: opponent for name, opponent in opponents.items() if opponent is not None}
+
+    @property
+    def families(self) -> dict[str | None, list[str]]:
+        """Size -> the variants compared at it, a family of its own; without sizes all are of the size None."""
+        found: dict[str | None, list[str]] = {}
+        for variant in self.comparisons:
+            found.setdefault(self.arms[variant].size, []).append(variant)
+        return found
+
+    @property
+    def largest_family(self) -> int:
+        """Comparisons that share one alpha, at most."""
+        return max(map(len, self.families.values()), default=0)
 
     def label(self, arm: str) -> str:
         """How tables and figures call an arm."""

@@ -13,8 +13,9 @@ from tinylm.report.caveats import caveats
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect
 from tinylm.report.difference import Difference
+from tinylm.report.documents import Documents
 from tinylm.report.estimation import estimated
-from tinylm.report.family import Step, holm
+from tinylm.report.family import Step, steps
 from tinylm.report.guards import Run
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.pairing import Pairing
@@ -50,11 +51,13 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
     }
     pairings = [Pairing.of(variant, against, claim, manifest, rows) for variant, against in claim.comparisons.items()]
     # A refused comparison is not tested, but it keeps its place in the family.
-    steps = holm([pairing.p_value for pairing in pairings], claim.alpha)
-    equivalence = holm([pairing.p_equivalence(claim.delta) for pairing in pairings], claim.alpha)
+    decided, equivalence = (
+        _over_families({item.variant: p(item) for item in pairings}, claim)
+        for p in (lambda item: item.p_value, lambda item: item.p_equivalence(claim.delta))
+    )
+    documents = Documents(rows, claim.metric)
     comparisons = [
-        _judge(pairing, step, same.p_adjusted, claim)
-        for pairing, step, same in zip(pairings, steps, equivalence, strict=True)
+        _judge(item, decided[item.variant], equivalence[item.variant].p_adjusted, claim, documents) for item in pairings
     ]
     detectable = [item.minimum_detectable_effect for item in comparisons if item.minimum_detectable_effect is not None]
     return Verdicts(
@@ -69,7 +72,15 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
     )
 
 
-def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -> Comparison:
+def _over_families(p_values: dict[str, float], claim: Claim) -> dict[str, Step]:
+    """Variant -> its step, within its own family."""
+    found: dict[str, Step] = {}
+    for family in claim.families.values():
+        found |= zip(family, steps([p_values[name] for name in family], claim.alpha, claim.errors), strict=True)
+    return found
+
+
+def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim, documents: Documents) -> Comparison:
     """The comparison with its verdict, once the family is known."""
     arm = claim.arms[pairing.variant]
     difference = pairing.difference
@@ -105,6 +116,7 @@ def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -> 
     if pairing.refusals or interval is None:
         return told
     bootstrap = difference.bootstrap(step.alpha)
+    text = documents.interval(difference, pairing.keys, pairing.against_keys, step.alpha)
     return dataclasses.replace(
         told,
         ci_low=interval[0],
@@ -118,6 +130,8 @@ def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -> 
         bootstrap_low=None if bootstrap is None else bootstrap[0],
         bootstrap_high=None if bootstrap is None else bootstrap[1],
         p_sign_flip=difference.sign_flip(step.alpha),
+        text_low=None if text is None else text[0],
+        text_high=None if text is None else text[1],
     )
 
 
@@ -152,7 +166,7 @@ def _verdict(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -
 
 def _detectable(difference: Difference, claim: Claim) -> float:
     # Welch: as if paired without correlation, on the spread of a difference of two runs.
-    return minimum_detectable_effect(difference.sd, difference.n, len(claim.comparisons), claim.alpha)
+    return minimum_detectable_effect(difference.sd, difference.n, claim.largest_family, claim.alpha)
 
 
 def _tell(pairing: Pairing) -> str:

@@ -1,4 +1,4 @@
-"""One error rate for all comparisons of a claim: Holm's steps, and the level of the interval that fits each."""
+"""One error rate for all comparisons of a claim: each one's adjusted p, and the level of the interval that fits it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
+
+from tinylm.report.claim import Errors
 
 
 @dataclass(frozen=True)
@@ -14,11 +17,16 @@ class Step:
 
     Fields:
         p_adjusted: below alpha exactly when the comparison is decided.
-        alpha: the level that its step used; an interval at 1 - alpha excludes zero exactly when it is decided.
+        alpha: the level of its interval; at 1 - alpha it excludes zero exactly when the comparison is decided.
     """
 
     p_adjusted: float
     alpha: float
+
+
+def steps(p_values: Sequence[float], alpha: float, errors: Errors) -> list[Step]:
+    """The steps of the procedure that controls the declared kind of error."""
+    return {"family": holm, "discoveries": benjamini_hochberg}[errors](p_values, alpha)
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[Step]:
@@ -42,3 +50,18 @@ def holm(p_values: Sequence[float], alpha: float) -> list[Step]:
     for rank, index in enumerate(order):
         levels[index] = alpha / (len(order) - min(rank, decided))
     return [Step(float(p), float(level)) for p, level in zip(adjusted, levels, strict=True)]
+
+
+def benjamini_hochberg(p_values: Sequence[float], alpha: float) -> list[Step]:
+    """Benjamini and Hochberg's step-up procedure (1995): of the effects claimed, a share of alpha is false.
+
+    All intervals share the level alpha x decided / family (Benjamini and Yekutieli 2005), so that of those that exclude
+    zero a share of alpha misses its true difference; where none is decided, the first step's.
+
+    Args: as of `holm`.
+    """
+    if not len(p_values):
+        return []
+    adjusted = stats.false_discovery_control(p_values, method="bh")
+    level = alpha * max(1, int((adjusted < alpha).sum())) / len(adjusted)
+    return [Step(float(p), level) for p in adjusted]

@@ -45,7 +45,7 @@ __all__ = ["Report", "archive", "write_report"]
 _SHADED = ("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension", "load_entropy")
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
-    "and its interval at the level that Holm's procedure used; it excludes zero exactly when the adjusted p is below "
+    "and its interval at the level that the family left it; it excludes zero exactly when the adjusted p is below "
     "alpha.",
     "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
     "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
@@ -196,7 +196,8 @@ def _facts(
         "metric": f"{wording.unit(claim.metric)}, {claim.direction} is better",
         "smallest effect worth having": f"{claim.delta:g}",
         "alpha": "; ".join(
-            [f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), Holm"] * bool(claim.comparisons)
+            [f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), {wording.errors(claim.errors)}"]
+            * bool(claim.comparisons)
             + [f"{claim.alpha:g} for each of {len(claim.estimates)} estimate(s)"] * bool(claim.estimates)
         ),
         "seeds": ", ".join(map(str, claim.seeds)),

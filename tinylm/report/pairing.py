@@ -24,6 +24,7 @@ class Pairing:
         declared: pairs that there have to be.
         extended: seeds were added to the declared ones; only those count.
         difference: over the pairs that have a number on both sides; None where there is none.
+        keys, against_keys: of the runs that it is over.
         given: each side whose runs all begin from one parent, told once: of that parent alone is the difference.
         refusals: why nothing may be concluded; empty where something may.
     """
@@ -33,6 +34,8 @@ class Pairing:
     declared: int
     extended: bool
     difference: Difference | None
+    keys: list[str]
+    against_keys: list[str]
     differences: dict[int, float]
     outliers: list[str]
     derived: list[str]
@@ -97,6 +100,8 @@ class Pairing:
             declared=declared,
             extended=extended,
             difference=difference,
+            keys=[planned_a[seed] for seed in (sorted(scores_a) if apart else pairs)],
+            against_keys=[planned_b[seed] for seed in (sorted(scores_b) if apart else pairs)],
             differences={} if apart else {seed: scores_a[seed] - scores_b[seed] for seed in pairs},
             outliers=[f"seed {seed} of {variant}" for seed in outliers(scores_a)]
             + [f"seed {seed} of {against}" for seed in outliers(scores_b)],

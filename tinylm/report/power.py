@@ -93,9 +93,16 @@ def seeds_needed_for_equivalence(
     return _fewest(lambda n: power_of_equivalence(sd_of_differences, n, delta, family, alpha), power)
 
 
-def describe_power(claim: Claim, roots: Sequence[str | Path]) -> list[str]:
-    """What a claim's planned seeds can show, in lines for a plan; the spread comes from past runs under ``roots``."""
-    n, family = len(claim.seeds), len(claim.comparisons)
+def describe_power(
+    claim: Claim, roots: Sequence[str | Path], cost: Callable[[int], str] = lambda seeds: ""
+) -> list[str]:
+    """What a claim's planned seeds can show, and what more would take, in lines for a plan.
+
+    Args:
+        roots: of past runs, from which the spread comes.
+        cost: what a number of seeds costs, in words that follow it, such as `` (about 3 h)``.
+    """
+    n, family = len(claim.seeds), claim.largest_family
     if not family:
         return [f"{len(claim.estimates)} estimate(s), and no comparison whose power could be told"]
     many = f"{n} seeds, {family} comparison{'s' if family > 1 else ''}"
@@ -110,21 +117,28 @@ def describe_power(claim: Claim, roots: Sequence[str | Path]) -> list[str]:
         ]
     source = f"from {spread.source}" + (", another factor: provisional" if spread.provisional else "")
     effect = minimum_detectable_effect(spread.sd, n, family, claim.alpha)
-    found = power_of_t(claim.delta, spread.sd, n, family, claim.alpha)
-    same = power_of_equivalence(spread.sd, n, claim.delta, family, claim.alpha)
     lines = [
         f"power: {many}: an effect of {effect:.2g} {claim.metric} is found at 80% power "
-        f"(sd of paired differences {spread.sd:.2g}, {source})",
-        f"power: an effect of {claim.delta:g} (delta) is found at {found:.0%}; equal arms are shown so at {same:.0%}",
+        f"(sd of paired differences {spread.sd:.2g}, {source})"
     ]
-    for power, what, needed in (
-        (found, "an effect of delta", seeds_needed(spread.sd, claim.delta, family, claim.alpha)),
-        (same, "equivalence", seeds_needed_for_equivalence(spread.sd, claim.delta, family, claim.alpha)),
+    for power, what, shown, needed in (
+        (
+            power_of_t(claim.delta, spread.sd, n, family, claim.alpha),
+            "an effect of delta",
+            f"an effect of {claim.delta:g} (delta) is found at",
+            seeds_needed(spread.sd, claim.delta, family, claim.alpha),
+        ),
+        (
+            power_of_equivalence(spread.sd, n, claim.delta, family, claim.alpha),
+            "equivalence",
+            "equal arms are shown so at",
+            seeds_needed_for_equivalence(spread.sd, claim.delta, family, claim.alpha),
+        ),
     ):
+        takes = "more than 10,000 seeds" if needed is None else f"{needed} seeds{cost(needed)}"
+        lines.append(f"power: {shown} {power:.0%}; 80% takes {takes}")
         if power < _WORTH_RUNNING:
-            lines.append(
-                f"warning: {what} would rather be missed than shown; 80% power needs {needed or '> 10,000'} seeds"
-            )
+            lines.append(f"warning: {what} would rather be missed than shown; declare more seeds or a larger delta")
     return lines
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tinylm.report.claim import Claim
 from tinylm.report.verdicts import Comparison, Verdicts
-from tinylm.report.wording import amount, difference, equal_in_words, interval, region, signed, unit, value
+from tinylm.report.wording import amount, decimals, difference, equal_in_words, interval, region, signed, unit, value
 
 _SPENT = {
     "accounting.parameters.total": "parameters",
@@ -22,9 +22,11 @@ _SPENT = {
     "cost.peak_memory_bytes": "peak memory (bytes)",
     "cost.energy_joules": "energy (J)",
 }
+_TUNING = "tuning_flops"  # of all runs that chose an arm's tuned values
 # FLOPs beside the training's own; those of scoring are part of it.
 _ELSEWHERE = {
     "cost.scoring_flops": "of them scoring",
+    _TUNING: "tuning FLOPs",
     "cost.parent_flops": "parent's FLOPs",
     "cost.initialise_flops": "initialising FLOPs",
 }
@@ -132,14 +134,13 @@ def detail_table(verdicts: Verdicts) -> pd.DataFrame:
             {
                 "comparison": _pair(item),
                 "method": item.method or "–",
+                "over seeds and documents": _span(item.text_low, item.text_high, item),
                 "correlation": "–" if item.correlation is None else signed(item.correlation, 2),
                 "sd of differences": _g(item.sd),
                 "detectable at 80% power": _g(item.minimum_detectable_effect),
                 "p of equivalence": "–" if item.p_equivalence is None else _p(item.p_equivalence),
                 "sign-flip p": "–" if item.p_sign_flip is None else _p(item.p_sign_flip),
-                "bootstrap": "–"
-                if item.bootstrap_low is None or item.bootstrap_high is None
-                else f"{item.bootstrap_low:+.2g} to {item.bootstrap_high:+.2g}",
+                "bootstrap": _span(item.bootstrap_low, item.bootstrap_high, item),
                 "derived keys": ", ".join(item.derived) or "–",
                 "reason": item.reason,
             }
@@ -202,12 +203,16 @@ def spent_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def charged_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
-    """The arms with what was computed for them elsewhere charged too: a parent's training, what initialising took.
+    """The arms with what was computed for them elsewhere charged too: tuning, a parent's training, initialising.
 
-    Scoring the text of later rounds is within the FLOPs of a run already. Means over seeds, a child charged with a
-    whole parent; empty where nothing was computed elsewhere.
+    Scoring the text of later rounds is within the FLOPs of a run already. Means over seeds, each run charged with the
+    whole of its parent and of its arm's tuning, whatever became of the tuning runs: one good model of the arm takes
+    them all. Empty where nothing was computed elsewhere.
     """
     compared = runs[(runs["stage"] == "compare") & (runs["status"] == "done")]
+    if "cost.flops" in runs:
+        tuning = runs[runs["stage"] == "tune"].groupby("arm")["cost.flops"].sum()
+        compared = compared.assign(**{_TUNING: compared["arm"].map(tuning).fillna(0.0).astype(float)})
     elsewhere = {
         column: name
         for column, name in _ELSEWHERE.items()
@@ -263,6 +268,11 @@ def _wants_reason(item: Comparison) -> bool:
 
 def _p(value: float) -> str:
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}" if value < 0.995 else "1"
+
+
+def _span(low: float | None, high: float | None, item: Comparison) -> str:
+    digits = decimals(item)
+    return "–" if low is None or high is None else f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def _g(value: float | None) -> str:

@@ -44,7 +44,7 @@ class Comparison:
         equal: the unit in which they are equal.
         n: pairs with a number on both sides (for Welch the smaller arm's runs); ``declared`` is what was planned.
         delta: mean of variant minus opponent; None where there is no pair.
-        ci_low, ci_high, interval_level: the interval at the level of its Holm step, such as 0.975.
+        ci_low, ci_high, interval_level: the interval over seeds at the level of its step, such as 0.975.
         p_value, p_adjusted: of the t test, alone and over the family.
         p_equivalence: of the two one-sided tests, adjusted over the family.
         verdict, reason: what follows, and why.
@@ -58,6 +58,7 @@ class Comparison:
         derived: config keys that differ and were declared as derived.
         divergences: counts of diverged runs, a row of their own.
         bootstrap_low, bootstrap_high, p_sign_flip: beside the t test, where n allows them.
+        text_low, text_high: the interval over seeds and documents, at the same level, where documents were scored.
     """
 
     variant: str
@@ -91,6 +92,8 @@ class Comparison:
     bootstrap_low: float | None = None
     bootstrap_high: float | None = None
     p_sign_flip: float | None = None
+    text_low: float | None = None
+    text_high: float | None = None
 
 
 @dataclass(frozen=True)

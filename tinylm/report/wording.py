@@ -9,6 +9,7 @@ from tinylm.report.verdicts import Comparison, Estimate, Verdicts
 
 _METRICS = {"bits_per_byte": "bits per byte", "tune_bits_per_byte": "bits per byte (tune)", "test_loss": "nats a token"}
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
+_ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
 _IN_FULL = 3  # comparisons that one sentence can hold
 
 
@@ -20,6 +21,11 @@ def unit(metric: str) -> str:
 def equal_in_words(equal: str) -> str:
     """The declared equal as a reader says it."""
     return _EQUALS.get(equal, equal)
+
+
+def errors(kind: str) -> str:
+    """The procedure that controls a kind of error, with what it controls."""
+    return _ERRORS[kind]
 
 
 def decimals(comparison: Comparison) -> int:
