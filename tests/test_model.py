@@ -129,8 +129,8 @@ def test_context_restarts_at_each_document(rows: list[list[int]], causal: bool) 
     document_BT = torch.tensor([[2 * n for n, length in enumerate(row) for _ in range(length)] for row in rows])
     context = Context.of(Batch(document_BT, document_BT, document_BT=document_BT), causal=causal)
     assert context.positions_BT.tolist() == [[t for length in row for t in range(length)] for row in rows]
-    assert context.visible_B1TT is not None
-    for row, visible_TT in zip(document_BT.tolist(), context.visible_B1TT[:, 0].tolist(), strict=True):
+    assert context.visible_B1TS is not None
+    for row, visible_TT in zip(document_BT.tolist(), context.visible_B1TS[:, 0].tolist(), strict=True):
         for i in range(T):
             assert visible_TT[i] == [row[i] == row[j] and (j <= i or not causal) for j in range(T)]
 

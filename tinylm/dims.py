@@ -5,6 +5,7 @@ letter    axis
 ========  =====================================================
 B         batch: sequences in one forward
 T         time: positions of a sequence, in tokens
+S         places that attention looks at: T, and before them those that a cache holds
 D         width of the residual stream
 H         query heads
 G         key/value heads (groups); H is a multiple of G

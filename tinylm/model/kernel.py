@@ -11,70 +11,79 @@ PLAIN_UP_TO = 512  # tokens; on CPU three plain products beat the fused kernel u
 
 def attend(
     q_BHTK: Tensor,
-    k_BGTK: Tensor,
-    v_BGTK: Tensor,
-    visible_BHTT: Tensor | None = None,
-    bias_1HTT: Tensor | None = None,
+    k_BGSK: Tensor,
+    v_BGSK: Tensor,
+    visible_BHTS: Tensor | None = None,
+    bias_1HTS: Tensor | None = None,
     causal: bool = True,
 ) -> Tensor:
     """Softmax attention with grouped keys and values; scores scaled by 1 / sqrt(K). Vaswani et al. 2017, eq. 1.
 
     Args:
-        visible_BHTT: True where a query may see a key, broadcastable to (B, H, T, T). None: by ``causal`` alone.
-        bias_1HTT: added to the scaled scores.
-        causal: used where ``visible_BHTT`` is None.
+        k_BGSK, v_BGSK: of the places that the queries' T places are the last of.
+        visible_BHTS: True where a query may see a key, broadcastable to (B, H, T, S), or to wider ones of which the
+            last S columns count. None: by ``causal`` alone.
+        bias_1HTS: added to the scaled scores; likewise.
+        causal: used where ``visible_BHTS`` is None.
 
     Returns:
         Values (B, H, T, K).
     """
-    T = q_BHTK.shape[-2]
+    T, S = q_BHTK.shape[-2], k_BGSK.shape[-2]
+    if visible_BHTS is not None:
+        visible_BHTS = visible_BHTS[..., -S:]
+    elif causal and T == 1:
+        causal = False  # the last place sees all
+    if bias_1HTS is not None:
+        bias_1HTS = bias_1HTS[..., -S:]
     if q_BHTK.device.type == "cpu" and T <= PLAIN_UP_TO:
-        return plain(q_BHTK, k_BGTK, v_BGTK, visible_BHTT, bias_1HTT, causal)
-    return fused(q_BHTK, k_BGTK, v_BGTK, visible_BHTT, bias_1HTT, causal)
+        return plain(q_BHTK, k_BGSK, v_BGSK, visible_BHTS, bias_1HTS, causal)
+    return fused(q_BHTK, k_BGSK, v_BGSK, visible_BHTS, bias_1HTS, causal)
 
 
 def plain(
     q_BHTK: Tensor,
-    k_BGTK: Tensor,
-    v_BGTK: Tensor,
-    visible_BHTT: Tensor | None,
-    bias_1HTT: Tensor | None,
+    k_BGSK: Tensor,
+    v_BGSK: Tensor,
+    visible_BHTS: Tensor | None,
+    bias_1HTS: Tensor | None,
     causal: bool,
 ) -> Tensor:
     """``attend`` as product, softmax in fp32, product; a group's heads are stacked in time, so no key is copied."""
     B, H, T, K = q_BHTK.shape
-    G = k_BGTK.shape[1]
-    scores_BHTT = (q_BHTK.reshape(B, G, H // G * T, K) @ k_BGTK.transpose(-1, -2)).view(B, H, T, T).float() * K**-0.5
-    if bias_1HTT is not None:
-        scores_BHTT = scores_BHTT + bias_1HTT
-    if visible_BHTT is None and causal:
-        visible_BHTT = _lower(T, q_BHTK.device)
-    if visible_BHTT is not None:
-        scores_BHTT = scores_BHTT.masked_fill(~visible_BHTT, -torch.inf)
-    weights_BHTT = scores_BHTT.softmax(dim=-1).to(v_BGTK.dtype)
-    return (weights_BHTT.view(B, G, H // G * T, T) @ v_BGTK).view(B, H, T, K)
+    G, S = k_BGSK.shape[1:3]
+    scores_BHTS = (q_BHTK.reshape(B, G, H // G * T, K) @ k_BGSK.transpose(-1, -2)).view(B, H, T, S).float() * K**-0.5
+    if bias_1HTS is not None:
+        scores_BHTS = scores_BHTS + bias_1HTS
+    if visible_BHTS is None and causal:
+        visible_BHTS = _lower(T, S, q_BHTK.device)
+    if visible_BHTS is not None:
+        scores_BHTS = scores_BHTS.masked_fill(~visible_BHTS, -torch.inf)
+    weights_BHTS = scores_BHTS.softmax(dim=-1).to(v_BGSK.dtype)
+    return (weights_BHTS.view(B, G, H // G * T, S) @ v_BGSK).view(B, H, T, K)
 
 
 def fused(
     q_BHTK: Tensor,
-    k_BGTK: Tensor,
-    v_BGTK: Tensor,
-    visible_BHTT: Tensor | None,
-    bias_1HTT: Tensor | None,
+    k_BGSK: Tensor,
+    v_BGSK: Tensor,
+    visible_BHTS: Tensor | None,
+    bias_1HTS: Tensor | None,
     causal: bool,
 ) -> Tensor:
     """``attend`` through torch's scaled_dot_product_attention, which keeps no scores."""
-    copies = q_BHTK.shape[1] // k_BGTK.shape[1]
+    copies = q_BHTK.shape[1] // k_BGSK.shape[1]
     if copies > 1:
-        k_BGTK, v_BGTK = k_BGTK.repeat_interleave(copies, dim=1), v_BGTK.repeat_interleave(copies, dim=1)
-    if visible_BHTT is None and bias_1HTT is None:
-        return functional.scaled_dot_product_attention(q_BHTK, k_BGTK, v_BGTK, is_causal=causal)
-    if visible_BHTT is None and causal:
-        visible_BHTT = _lower(q_BHTK.shape[-2], q_BHTK.device)
-    mask = visible_BHTT
-    if bias_1HTT is not None:
-        mask = bias_1HTT if visible_BHTT is None else bias_1HTT.masked_fill(~visible_BHTT, -torch.inf)
-    return functional.scaled_dot_product_attention(q_BHTK, k_BGTK, v_BGTK, attn_mask=mask)
+        k_BGSK, v_BGSK = k_BGSK.repeat_interleave(copies, dim=1), v_BGSK.repeat_interleave(copies, dim=1)
+    T, S = q_BHTK.shape[-2], k_BGSK.shape[-2]
+    if visible_BHTS is None and bias_1HTS is None and not (causal and T < S):
+        return functional.scaled_dot_product_attention(q_BHTK, k_BGSK, v_BGSK, is_causal=causal)
+    if visible_BHTS is None and causal:
+        visible_BHTS = _lower(T, S, q_BHTK.device)
+    mask = visible_BHTS
+    if bias_1HTS is not None:
+        mask = bias_1HTS if visible_BHTS is None else bias_1HTS.masked_fill(~visible_BHTS, -torch.inf)
+    return functional.scaled_dot_product_attention(q_BHTK, k_BGSK, v_BGSK, attn_mask=mask)
 
 
 def rotate(x_BHTK: Tensor, rotation_BTK: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -90,5 +99,5 @@ def rotate(x_BHTK: Tensor, rotation_BTK: tuple[Tensor, Tensor] | None) -> Tensor
     return turned.to(x_BHTK.dtype)
 
 
-def _lower(T: int, device: torch.device) -> Tensor:
-    return torch.ones(1, 1, T, T, dtype=torch.bool, device=device).tril()
+def _lower(T: int, S: int, device: torch.device) -> Tensor:
+    return torch.ones(1, 1, T, S, dtype=torch.bool, device=device).tril(S - T)

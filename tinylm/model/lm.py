@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tinylm.batch import Batch
 from tinylm.model.block import Block
+from tinylm.model.cache import Cache
 from tinylm.model.context import Context
 from tinylm.model.placement.pre import Pre
 from tinylm.model.shape import Shape
@@ -81,31 +82,40 @@ class LanguageModel(nn.Module):
         self.unembedding = None if shape.tied else nn.Linear(shape.width, shape.vocab, bias=False)
 
     @overload
-    def forward(self, batch: Batch) -> Output[None]: ...
+    def forward(self, batch: Batch, *, cache: Cache | None = None) -> Output[None]: ...
 
     @overload
-    def forward(self, batch: Batch, read: Callable[[Callable[[Tensor], Tensor], Tensor], Read]) -> Output[Read]: ...
+    def forward(
+        self, batch: Batch, read: Callable[[Callable[[Tensor], Tensor], Tensor], Read], cache: Cache | None = None
+    ) -> Output[Read]: ...
 
     def forward(
-        self, batch: Batch, read: Callable[[Callable[[Tensor], Tensor], Tensor], Read] | None = None
+        self,
+        batch: Batch,
+        read: Callable[[Callable[[Tensor], Tensor], Tensor], Read] | None = None,
+        cache: Cache | None = None,
     ) -> Output[Read] | Output[None]:
         """Read a batch.
 
         Args:
             read: called as ``read(head, hidden_BTD)`` inside the forward, where sharded weights are gathered; what it
                 returns comes back as ``Output.read``. Losses are computed here.
+            cache: of the rows that the batch goes on with; it holds the batch afterwards. Models whose ``causal`` is
+                False read otherwise with it than without.
         """
-        context = Context.of(batch)
+        context = Context.of(batch, cache=cache)
         context = replace(
             context,
             rotation_BTK=self.position.rotation(context.positions_BT),
-            bias_1HTT=self.position.bias(context.positions_BT),
+            bias_1HTS=self.position.bias(context.positions_BT, context.before),
         )
         side = Side()
         x_BTD = self.position.embed(self.embedding(batch.ids_BT), context.positions_BT)
         for layer, block in enumerate(self.layers()):
             x_BTD, said = block(x_BTD, context)
             side.add(f"blocks.{layer}", said)
+        if cache is not None:
+            cache.advance(batch)
         hidden_BTD = x_BTD if self.norm is None else self.norm(x_BTD)
         if read is None:
             return Output(hidden_BTD, side, None)

@@ -115,6 +115,8 @@ class FFN(Slot):
 class Attention(Slot):
     """Attention slot: ``forward(x_BTD, context) -> (y_BTD, Side)``. Causality comes from the context.
 
+    It attends to the keys and values that ``context.recall`` gives back for those that it makes.
+
     Attributes:
         values: own matrices that make the values; with ``outputs``, what a token's features pass through.
     """
@@ -186,8 +188,12 @@ class Position(Slot):
         """Cosines and sines (B, T, K / 2) by which every layer turns its queries and keys, or None."""
 
     @abstractmethod
-    def bias(self, positions_BT: Tensor) -> Tensor | None:
-        """What every layer adds to its scores before the softmax, (1, H, T, T), or None."""
+    def bias(self, positions_BT: Tensor, before: int = 0) -> Tensor | None:
+        """What every layer adds to its scores before the softmax, (1, H, T, S), or None.
+
+        Args:
+            before: places of the rows that stand before these T: S = ``before`` + T.
+        """
 
 
 class Placement(ABC):

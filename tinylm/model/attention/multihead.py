@@ -47,7 +47,8 @@ class MultiHead(Attention):
         q_BHTK = rotate(self.q(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2), context.rotation_BTK)
         k_BGTK = rotate(self.k(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2), context.rotation_BTK)
         v_BGTK = self.v(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2)
-        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, context.visible_B1TT, context.bias_1HTT, context.causal)
+        k_BGSK, v_BGSK = context.recall(self, k_BGTK, v_BGTK)
+        y_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, context.visible_B1TS, context.bias_1HTS, context.causal)
         return self.o(y_BHTK.transpose(1, 2).flatten(2)), Side()
 
     def flops_per_token(self, T: int) -> float:

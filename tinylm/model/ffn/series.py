@@ -59,7 +59,7 @@ class Series(FFN):
         self.back = vectors(0 if kernel is None else kernel - 1)
 
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
-        opened_BTF = self._neighbours(self._activated(self.gate(x_BTD)), context.positions_BT)
+        opened_BTF = self._neighbours(self._activated(self.gate(x_BTD)), context)
         return self.down(opened_BTF * self.up(x_BTD)), Side()
 
     def flops_per_token(self) -> float:
@@ -81,10 +81,13 @@ class Series(FFN):
             total_BTF = total_BTF + functional.silu((scale_F * exact_BTF + bias_F) / max(1, place))
         return total_BTF.to(gate_BTF.dtype)
 
-    def _neighbours(self, opened_BTF: Tensor, positions_BT: Tensor) -> Tensor:
-        mixed_BTF = opened_BTF
+    def _neighbours(self, opened_BTF: Tensor, context: Context) -> Tensor:
+        if not len(self.back):
+            return opened_BTF
+        (opened_BSF,) = context.recall(self, opened_BTF, keep=len(self.back))
+        S, mixed_BTF = opened_BSF.shape[1], opened_BTF
         for back, weight_F in enumerate(self.back, start=1):
-            before_BTF = functional.pad(opened_BTF, (0, 0, back, 0))[:, : opened_BTF.shape[1]]
-            within_BT1 = (positions_BT >= back)[..., None]  # as far from the document's beginning
+            before_BTF = functional.pad(opened_BSF, (0, 0, back, 0))[:, S - opened_BTF.shape[1] : S]
+            within_BT1 = (context.positions_BT >= back)[..., None]  # as far from the document's beginning
             mixed_BTF = mixed_BTF + (weight_F * before_BTF).to(opened_BTF.dtype) * within_BT1
         return mixed_BTF

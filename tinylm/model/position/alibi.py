@@ -29,9 +29,10 @@ class ALiBi(Position):
     def rotation(self, positions_BT: Tensor) -> tuple[Tensor, Tensor] | None:
         return None
 
-    def bias(self, positions_BT: Tensor) -> Tensor | None:
+    def bias(self, positions_BT: Tensor, before: int = 0) -> Tensor | None:
         # Places in the row serve as positions: within a document, which is all a token sees, they differ alike.
-        row_T = torch.arange(positions_BT.shape[-1], device=positions_BT.device, dtype=torch.float32)
+        S = before + positions_BT.shape[-1]
+        row_S = torch.arange(S, device=positions_BT.device, dtype=torch.float32)
         head_H = torch.arange(1, self.heads + 1, device=positions_BT.device, dtype=torch.float32)
         slope_H11 = torch.exp2(-self.steepness * head_H / self.heads)[:, None, None]
-        return (slope_H11 * -(row_T[:, None] - row_T[None, :]).abs())[None]
+        return (slope_H11 * -(row_S[before:, None] - row_S[None, :]).abs())[None]

@@ -34,7 +34,7 @@ class Learned(Position):
     def rotation(self, positions_BT: Tensor) -> tuple[Tensor, Tensor] | None:
         return None
 
-    def bias(self, positions_BT: Tensor) -> Tensor | None:
+    def bias(self, positions_BT: Tensor, before: int = 0) -> Tensor | None:
         return None
 
     def roles(self) -> Mapping[str, Role]:

@@ -32,5 +32,5 @@ class Rotary(Position):
         angle_BTK = positions_BT[..., None].float() * self.base ** (-pair_K / self.head_dim)
         return angle_BTK.cos(), angle_BTK.sin()
 
-    def bias(self, positions_BT: Tensor) -> Tensor | None:
+    def bias(self, positions_BT: Tensor, before: int = 0) -> Tensor | None:
         return None
