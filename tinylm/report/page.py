@@ -33,6 +33,7 @@ from tinylm.report.figures.style import MANY, colours, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.history import history
 from tinylm.report.ladder import ladder_table
+from tinylm.report.ledger import ledger, ledger_table
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
 from tinylm.report.rounds import rounds_table
@@ -74,10 +75,14 @@ class Report:
     Fields:
         path: of ``report.html``; the other files lie beside it.
         verdicts: as in ``verdicts.json``.
+        claim: what was declared.
+        runs: those of the sweep, as `tinylm.report.arms.by_arm` gives them.
     """
 
     path: Path
     verdicts: Verdicts
+    claim: Claim
+    runs: pd.DataFrame
 
 
 def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
@@ -122,7 +127,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
             loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         write_text(out / file, room.get_template(f"{file}.j2").render(facts, markdown=tables.markdown))
-    return Report(out / "report.html", verdicts)
+    return Report(out / "report.html", verdicts, claim, placed)
 
 
 def _figures(
@@ -236,6 +241,7 @@ def _facts(
         "charged_table": tables.charged_table(placed, claim),
         "spent_table": tables.spent_table(placed),
         "rounds_table": rounds_table(placed),
+        "ledger_table": ledger_table(ledger(placed)),
         "machine": _machine(ended),
         "runs": len(ended),
         "hours": f"{hours:.2f}",

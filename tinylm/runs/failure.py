@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,23 @@ def record_failure(
         status="failed",
         config=config,
         choices=choices,
+        cost=spent(folder),
         provenance=environment(),
         error={"type": type(error).__name__, "message": str(error), "traceback": trace if error.__traceback__ else []},
     )
     with FileLock(folder / "run.lock"):
         record.write(folder)
     return record
+
+
+def spent(folder: Path) -> dict[str, Any]:
+    """What a run that did not reach its end had cost: the last line of its history, as far as it is whole."""
+    path = folder / "history.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in reversed(lines):
+        try:
+            last = json.loads(line)
+            return {name: last[name] for name in ("tokens", "bytes", "flops", "seconds") if name in last}
+        except ValueError:
+            continue
+    return {}

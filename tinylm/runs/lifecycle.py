@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from tinylm.model.shape import Solved, solve
 from tinylm.record import WEIGHTS, RunRecord, write_json
 from tinylm.runs.allocator import keep_memory
 from tinylm.runs.documents import Documents
+from tinylm.runs.failure import spent
 from tinylm.runs.initial import forget, initialise
 from tinylm.runs.items import write_items
 from tinylm.runs.parts import Parts
@@ -189,11 +189,8 @@ class _Run:
         self.record.warnings = [*self.record.warnings, *collapsed]
 
     def _spent(self) -> dict[str, Any]:
-        """What a run that diverged had cost: the last line of its history."""
-        lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        last = json.loads(lines[-1]) if lines else {}
-        spent = {name: last[name] for name in ("tokens", "bytes", "flops", "seconds") if name in last}
-        return {**spent, "wall_seconds": time.time() - self.started, "energy_joules": None}
+        """What a run that diverged had cost."""
+        return {**spent(self.folder), "wall_seconds": time.time() - self.started, "energy_joules": None}
 
     def _score(self, subject: Subject) -> None:
         """Score once, by every evaluator that the config names."""
