@@ -131,10 +131,12 @@ def summary(entries: Sequence[Entry]) -> str:
     counted = ", ".join(f"{expected.count(outcome)} {outcome}" for outcome in OUTCOMES[:3])
     runs = sum(entry.spent["done"] + entry.spent["diverged"] + entry.spent["failed"] for entry in entries)
     hours = sum(entry.spent["hours"] for entry in entries)
-    claims = (
-        f"{len(entries)} claim{'s' * (len(entries) != 1)} with {len(expected)} expectation{'s' * (len(expected) != 1)}"
-    )
-    return f"{claims}: {counted}. {runs} runs, {hours:.1f} hours."
+    claims = f"{_number(len(entries), 'claim')} with {_number(len(expected), 'expectation')}"
+    return f"{claims}: {counted}. {_number(runs, 'run')}, {hours:.1f} hours."
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def by_source(entries: Iterable[Entry]) -> dict[str, dict[str, list[tuple[str, Result]]]]:
