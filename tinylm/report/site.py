@@ -64,7 +64,7 @@ class Entry:
     results: list[Result]
     parameters: float
     tokens: float
-    spent: dict[str, Any] = field(default_factory=dict)
+    spent: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> list[str]:
