@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from tinylm.data.shares import Shares
 from tinylm.data.split import SplitName, split_of
@@ -34,6 +34,24 @@ class Document:
         return self.text if self.stretch is None else self.stretch
 
 
+class Span(NamedTuple):
+    """A stretch of a text whose probability is known, given all that stands before it.
+
+    kind: what is chosen there, such as ``syntax``; it follows from what stands before.
+    start, stop: bytes of the text's UTF-8.
+    bits: -log2 of the probability of what stands there.
+    mention, unknown: where it is known by heart alone, the share of such mentions that are of this very thing, and the
+        bits that it is worth to whoever never learned it.
+    """
+
+    kind: str
+    start: int
+    stop: int
+    bits: float
+    mention: float | None = None
+    unknown: float | None = None
+
+
 class Corpus(ABC):
     """A source of documents. Constructors are cheap: nothing is read before ``documents`` or ``content``.
 
@@ -42,6 +60,7 @@ class Corpus(ABC):
     domains: names of its domains, as far as they are known before it is read.
     shares: how much of each domain a run reads; None: all text is one stream.
     reading: options that say how the text is read, not what it is; documents and ids do not depend on them.
+    lawful: whether ``floor`` gives the law of its texts.
     """
 
     tune: float
@@ -49,6 +68,7 @@ class Corpus(ABC):
     domains: tuple[str, ...] = ()
     shares: Shares | None = None
     reading: ClassVar[tuple[str, ...]] = ()
+    lawful: ClassVar[bool] = False
 
     @abstractmethod
     def documents(self) -> Iterator[Document]:
@@ -69,6 +89,18 @@ class Corpus(ABC):
         These take the options' place in a run's key, so that moving a folder leaves the key and editing a byte
         changes it. A name that is no option is added to the key.
         """
+
+    def floor(self, text: str) -> list[Span]:
+        """The bits of one of its texts under the law that it was drawn from, in spans that tile it.
+
+        Raises:
+            UserError: the corpus knows no law, or this is none of its texts.
+        """
+        raise UserError("the probabilities of this text are not known; take data=world for a floor")
+
+    def seen(self, text_bytes: float) -> dict[str, float]:
+        """What reading so many bytes of it amounts to, by name, beside bytes: for the record's cost."""
+        return {}
 
     def splits(self) -> Iterator[tuple[SplitName, Document]]:
         """Every document with its split, the held-out ones last."""
