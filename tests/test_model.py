@@ -16,6 +16,7 @@ from tinylm.batch import Batch
 from tinylm.errors import UserError
 from tinylm.model import accounting, kernel
 from tinylm.model.attention.multihead import MultiHead
+from tinylm.model.attention.none import NoAttention
 from tinylm.model.attention.window import Window
 from tinylm.model.context import Context
 from tinylm.model.ffn.gelu import GELU
@@ -153,6 +154,15 @@ def test_window_of_the_whole_row_is_full_attention() -> None:
     assert not torch.allclose(tiny_model(attention=partial(Window, window=19))(batch).hidden_BTD, full)
     with pytest.raises(UserError, match="window is 0"):
         Window(SHAPE, 0, window=0)
+
+
+def test_no_attention_is_a_window_of_the_token_itself() -> None:
+    shape = with_shape(kv_heads=SHAPE.heads)
+    alone = tiny_model(shape, attention=partial(Window, window=1))
+    without = tiny_model(shape, attention=NoAttention)
+    without.load_state_dict({name: alone.state_dict()[name] for name in without.state_dict()})
+    batch = random_batch(2, 20)
+    torch.testing.assert_close(without(batch).hidden_BTD, alone(batch).hidden_BTD)
 
 
 def test_repeated_groups_are_ungrouped_attention() -> None:
