@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tinylm.data import document, tokens
 from tinylm.data.tokenizer.bpe import BPE
 from tinylm.data.tokenizer.bytes import Bytes
+from tinylm.data.tokenizer.words import Words
 from tinylm.data.tokens import BOS, EOS, Tokenizer
 from tinylm.errors import UserError
 
@@ -25,7 +26,7 @@ TEXTS = [inspect.getsource(module) for module in (tokens, document, inspect)] + 
 
 @cache
 def tokenizer(kind: str) -> Tokenizer:
-    return {"bpe": BPE(512), "bytes": Bytes()}[kind].train(lambda: TEXTS)
+    return {"bpe": BPE(512), "bytes": Bytes(), "words": Words(300)}[kind].train(lambda: TEXTS)
 
 
 # Byte fallback, blanks at either end, U+FFFD, characters of 2 to 4 bytes, the special tokens' own names.
@@ -35,7 +36,7 @@ PIECES = st.sampled_from(
 ANY_TEXT = st.lists(st.one_of(PIECES, st.text(max_size=20)), max_size=20).map("".join)
 
 
-@pytest.mark.parametrize("kind", ["bpe", "bytes"])
+@pytest.mark.parametrize("kind", ["bpe", "bytes", "words"])
 @settings(max_examples=150, deadline=None)
 @given(text=ANY_TEXT)
 def test_bytes_are_exact_and_text_comes_back(kind: str, text: str) -> None:
@@ -63,7 +64,7 @@ def test_ids_of_raw_bytes_are_the_bytes(raw: bytes) -> None:
     assert made.encode(text) == list(text.encode())
 
 
-@pytest.mark.parametrize(("kind", "size"), [("bpe", 512), ("bytes", 258)])
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 512), ("bytes", 258), ("words", 300)])
 def test_the_vocabulary(tmp_path: Path, kind: str, size: int) -> None:
     made = tokenizer(kind)
     assert (made.vocab_size, made.bos, made.eos) == (size, size - 2, size - 1)
