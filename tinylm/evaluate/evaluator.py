@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -69,10 +69,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scores:
-    """scalars: name -> number.  items: column -> a value a document, or None."""
+    """scalars: name -> number.  items: column -> a value a document, or None.  notes: what a reader of the numbers has
+    to know, such as why one is not there."""
 
     scalars: dict[str, float]
     items: dict[str, list[Any]] | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class Evaluator(ABC):

@@ -200,6 +200,7 @@ class _Run:
         for name, evaluator in self.parts.evaluators.items():
             scores = evaluator(subject)
             self.record.metrics |= scores.scalars
+            self.record.warnings = [*self.record.warnings, *scores.notes]
             self.record.provenance.setdefault("evaluators", {})[name] = evaluator.version
             if scores.items is not None:
                 tables[name] = scores.items

@@ -1,0 +1,1 @@
+"""Tasks that probe one ability each: one a file."""
