@@ -52,6 +52,8 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
         from tests.test_pretrained import begun_words
 
         text += begun_words(tmp_path)[1]
+    if group == "data/task" or option in ("probes", "bits_probes"):
+        text = ["data=probe"]
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
     assert rehearse([job_of(f"{group}={option}", *text)]) == []
@@ -70,6 +72,8 @@ def test_every_sweep_composes_whole_and_its_first_job_runs(
     text = text_files(tmp_path / "text")
     if "groups=" in (PROJECT / "sweeps" / f"{name}.yaml").read_text(encoding="utf-8"):  # it asks for domains
         text = [f"data.parts.{part}.limit_bytes=300000" for part in ("code", "prose")]
+    if "override /data: probe" in (PROJECT / "sweeps" / f"{name}.yaml").read_text(encoding="utf-8"):  # for its task
+        text = ["data.size=1000"]
     words = [f"sweeps={name}", *text, f"root={tmp_path / 'runs'}"]
     # One seed an arm: the others' jobs are the same but for that number, and composing is what takes time here.
     invoke([*words, "hydra.mode=MULTIRUN", "hydra.sweeper.plan=true", "seed=0"], command="")

@@ -49,8 +49,9 @@ class Probes(Evaluator):
     rows: int = 4096
 
     def __post_init__(self) -> None:
+        task = self._probe.task  # or it is refused
         for length in self.beyond:
-            self._probe.task.check(length, "evaluate.probes.beyond")
+            task.check(length, "evaluate.probes.beyond")
         if self.texts < 1:
             raise UserError(f"evaluate.probes.texts is {self.texts}; give 1 or more")
 
@@ -58,8 +59,8 @@ class Probes(Evaluator):
     def _probe(self) -> Probe:
         if not isinstance(self.corpus, Probe):
             raise UserError(
-                "evaluate=probes: the text is of no task; train on one with data=probe, or name one that is only scored:"
-                " +data@evaluate.probes.corpus=probe"
+                "evaluate=probes: the text is of no task; train on one with data=probe, or score one that is not trained"
+                " on with evaluate=bits_other_probes"
             )
         return self.corpus
 

@@ -29,7 +29,8 @@ class Agreement(Task):
 
     def draw(self, length: int, rng: np.random.Generator) -> Example:
         plural_N = rng.random(length + 2) < 0.5
-        nouns = [NOUNS[n] + "s" * int(plural) for n, plural in zip(rng.integers(len(NOUNS), size=length + 2), plural_N)]
+        noun_N = rng.integers(len(NOUNS), size=length + 2)
+        nouns = [NOUNS[n] + "s" * int(plural) for n, plural in zip(noun_N, plural_N, strict=True)]
         words = ["the", nouns[0]]
         for place, noun in zip(rng.integers(len(PLACES), size=length), nouns[1:-1], strict=True):
             words += [PLACES[place], "the", noun]

@@ -30,9 +30,9 @@ class Arithmetic(Task):
         super().__init__(lengths)
 
     def draw(self, length: int, rng: np.random.Generator) -> Example:
-        words = [str(n) for n in rng.integers(self.alternatives, size=length)]
+        terms = [str(n) for n in rng.integers(self.alternatives, size=length)]
         signs = ["+-"[n] for n in rng.integers(2, size=length - 1)]
-        words = [word for pair in zip(["+", *signs], words, strict=True) for word in pair][1:] + ["="]
+        words = [terms[0], *(word for pair in zip(signs, terms[1:], strict=True) for word in pair), "="]
         (right,) = self.predict(" ".join(words))
         return spelled([*words, right], {len(words): None})
 

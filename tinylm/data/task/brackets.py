@@ -37,7 +37,8 @@ class Brackets(Task):
         while True:
             words: list[str] = []
             opened: list[int] = []
-            for opens, kind in zip(rng.random(length) < OPENING, rng.integers(self.alternatives, size=length)):
+            kind_N = rng.integers(self.alternatives, size=length)
+            for opens, kind in zip(rng.random(length) < OPENING, kind_N, strict=True):
                 if opens or not opened:
                     opened.append(len(words))
                     words.append(PAIRS[kind][0])

@@ -50,7 +50,12 @@ class Facts(Task):
 
     def draw(self, length: int, rng: np.random.Generator) -> Example:
         entity = self.lengths.index(length) * self.entities + int(rng.integers(self.entities))
-        words = [*(f"x{n}" for n in rng.integers(FILLERS, size=PLACES)), f"e{entity}", "is", f"v{self._value_E[entity]}"]
+        words = [
+            *(f"x{n}" for n in rng.integers(FILLERS, size=PLACES)),
+            f"e{entity}",
+            "is",
+            f"v{self._value_E[entity]}",
+        ]
         return spelled(words, {len(words) - 1: None})
 
     def predict(self, prompt: str) -> Mapping[str, float]:
