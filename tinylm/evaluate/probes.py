@@ -59,8 +59,8 @@ class Probes(Evaluator):
     def _probe(self) -> Probe:
         if not isinstance(self.corpus, Probe):
             raise UserError(
-                "evaluate=probes: the text is of no task; train on one with data=probe, or score one that is not trained"
-                " on with evaluate=bits_other_probes"
+                "evaluate=probes: the text is of no task; train on one with data=probe, or score another one"
+                " with evaluate=bits_other_probes"
             )
         return self.corpus
 
