@@ -21,6 +21,7 @@ COMMANDS = {
     "diff": ("tinylm.cli.show", "show in what two runs differ"),
     "eval": ("tinylm.cli.evaluate", "score a trained model again, on its own text or on other text"),
     "sample": ("tinylm.cli.sample", "let a trained model go on with a text"),
+    "export": ("tinylm.cli.export", "write a run's model for transformers"),
     "extract": ("tinylm.cli.extract", "the part of a model that one domain needs"),
     "prune": ("tinylm.cli.prune", "free disk: what no finished run needs"),
 }

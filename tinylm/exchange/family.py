@@ -45,7 +45,8 @@ class Family:
         architecture: its class in transformers.
         made: its config -> a model of ours, on the current device.
         cells: a model, the names in its files (none where they are yet to be written) -> where each parameter lies.
-        strange: what of a model the family lacks, a reason each; nothing where it can be written.
+        strange: what of a model the family lacks, a reason each; nothing where it can be written. None: it is read
+            and never written.
         told: a model without reasons -> its config.
         filled: tensors about to be written -> the same and what the family asks for beside them.
     """
@@ -53,7 +54,7 @@ class Family:
     architecture: str
     made: Callable[[Mapping[str, Any]], LanguageModel]
     cells: Callable[[LanguageModel, Collection[str]], Cells]
-    strange: Callable[[LanguageModel], Iterator[str]]
+    strange: Callable[[LanguageModel], Iterator[str]] | None
     told: Callable[[LanguageModel], dict[str, Any]]
     filled: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
 
