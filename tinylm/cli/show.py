@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 from tinylm.compose.ledger import locate
-from tinylm.record import RunRecord
+from tinylm.errors import UserError
+from tinylm.record import RunRecord, write_text
 
 SHOW = """Show one run: what it is, cost and scored.
 
 examples:
   tinylm show 3f2a            the beginning of a key is enough
-  tinylm show 3f2a --json     the record as it is stored"""
+  tinylm show 3f2a --json     the record as it is stored
+  tinylm show 3f2a --lineage  what it derives from, text to scores, each with its hash and cost
+  tinylm show 3f2a --lineage --svg lineage.svg     the same as a graph"""
 
 DIFF = """Show in what two runs differ: config, accounting, cost, scores, versions.
 
@@ -28,9 +32,15 @@ def show_command(words: list[str]) -> int:
     parser = Parser("tinylm show", SHOW)
     parser.add_argument("key", metavar="KEY", help="a run's key, or its beginning")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    parser.add_argument("--lineage", action="store_true", help="print what it derives from")
+    parser.add_argument("--svg", metavar="FILE", help="with --lineage: also draw it, into FILE")
     add_roots(parser)
     options = parser.parse_args(words)
+    if options.svg and not options.lineage:
+        raise UserError("--svg draws the lineage; write --lineage --svg FILE")
     folder = locate(options.key, roots(options))
+    if options.lineage:
+        return _lineage(folder, roots(options), options.svg)
     if options.json:
         print((folder / "record.json").read_text(encoding="utf-8"), end="")
         return 0
@@ -54,6 +64,21 @@ def show_command(words: list[str]) -> int:
             print(f"\n{title}")
             for name, value in lines.items():
                 print(f"  {name:<{width}}  {spell(value)}")
+    return 0
+
+
+def _lineage(folder: Path, where: list[Path], svg: str | None) -> int:
+    from tinylm.report.figures.graph import graph
+    from tinylm.report.lineage import lineage, tree
+
+    def find(key: str) -> Path | None:
+        return next((root / key for root in where if (root / key / "record.json").is_file()), None)
+
+    nodes = lineage(folder, find)
+    print(tree(nodes))
+    if svg:
+        write_text(Path(svg), graph(nodes))
+        print(f"\ngraph: {Path(svg).resolve()}")
     return 0
 
 

@@ -26,6 +26,7 @@ from tinylm.model.shape import Solved, solve
 from tinylm.record import WEIGHTS, RunRecord, write_json
 from tinylm.runs.allocator import keep_memory
 from tinylm.runs.documents import Documents
+from tinylm.runs.energy import Energy
 from tinylm.runs.failure import spent
 from tinylm.runs.initial import forget, initialise
 from tinylm.runs.items import write_items
@@ -60,14 +61,16 @@ def _locked(parts: Parts, folder: Path) -> RunRecord:
             unkept = parts.settings.keep == "needed" and not (folder / WEIGHTS).is_file()
             if record.status == "diverged" or (record.status == "done" and not unkept):
                 return record
-        return _Run(parts, folder).go()
+        gpus = parts.machine.devices if parts.machine.accelerator == "gpu" else 0
+        with Energy(gpus) as energy:
+            return _Run(parts, folder, energy).go()
 
 
 class _Run:
     """One run under its lock."""
 
-    def __init__(self, parts: Parts, folder: Path) -> None:
-        self.parts, self.folder = parts, folder
+    def __init__(self, parts: Parts, folder: Path, energy: Energy) -> None:
+        self.parts, self.folder, self.energy = parts, folder, energy
         self.started = time.time()
         self.streams = Streams(parts.settings.seed, parts.settings.streams)
         self.record = RunRecord(
@@ -133,6 +136,7 @@ class _Run:
         record.cost |= initial.cost()
         record.metrics |= initial.scores
         record.provenance["ended"] = _utc(time.time())
+        self._meter()
         record.write(self.folder)
         self._clean()
         return record
@@ -183,14 +187,14 @@ class _Run:
         for told in self.record.rounds:
             kept = {name: told[name] for name in ("loss", "forgetting", "tilt") if name in told}
             self.record.metrics |= {f"round_{told['round']}_{name}": value for name, value in kept.items()}
-        self.record.cost = {**spent, "energy_joules": None}
+        self.record.cost = spent
         told, collapsed = layers(self.folder / "history.jsonl")
         self.record.metrics |= told
         self.record.warnings = [*self.record.warnings, *collapsed]
 
     def _spent(self) -> dict[str, Any]:
         """What a run that diverged had cost."""
-        return {**spent(self.folder), "wall_seconds": time.time() - self.started, "energy_joules": None}
+        return {**spent(self.folder), "wall_seconds": time.time() - self.started}
 
     def _score(self, subject: Subject) -> None:
         """Score once, by every evaluator that the config names."""
@@ -207,6 +211,13 @@ class _Run:
         self.record.items = write_items(self.folder, tables)
         self.record.cost["evaluate_seconds"] = time.time() - begun
         self.record.cost["wall_seconds"] = time.time() - self.started
+
+    def _meter(self) -> None:
+        """The energy, but of a run that was killed in between: what it took before is not known."""
+        joules = self.energy.joules() if not self.record.cost.get("resumed") else None
+        self.record.cost["energy_joules"] = joules
+        if joules is not None:
+            self.record.provenance["energy_counters"] = self.energy.names()
 
     def _keep(self, model: LanguageModel, prepared: Prepared) -> None:
         if self.parts.settings.keep != "nothing":
