@@ -22,15 +22,19 @@ from tinylm.errors import UserError
 from tinylm.evaluate.bits import BitsPerByte, cut, spread
 from tinylm.evaluate.effective_dimension import EffectiveDimension, components
 from tinylm.evaluate.evaluator import Scores, Subject, Text
+from tinylm.evaluate.extrapolation import Extrapolation, ending
 from tinylm.evaluate.latency import Latency, LiveBytes
 from tinylm.evaluate.layer_skip import LayerSkip
 from tinylm.evaluate.routing import Routing
 from tinylm.evaluate.sample import sample
+from tinylm.model.attention.window import Window
 from tinylm.model.ffn.expert_choice import ExpertChoice
 from tinylm.model.ffn.moe import MoE
 from tinylm.model.ffn.random_routed import RandomRouted
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
+from tinylm.model.position.alibi import ALiBi
+from tinylm.model.position.learned import Learned
 
 CONTEXT = 8
 MODEL = tiny_model(with_shape(vocab=258, context=CONTEXT))
@@ -40,6 +44,7 @@ class ByteVocabulary:
     """A token is a byte."""
 
     bos, eos = 256, 257
+    bytes_V = np.array([1] * 256 + [0, 0])
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
@@ -290,3 +295,52 @@ def test_routing_tells_where_text_goes_and_what_training_leaks() -> None:
     assert abs(chosen["mode_gap"]) > 1e-3
     assert scores(MoE).scalars == pytest.approx({"mode_gap": 0.0, "leak": 0.0}, abs=1e-5)
     assert scores(SwiGLU).items == {"layer": [], "domain": [], "expert": [], "share": []}
+
+
+def test_every_length_scores_the_same_text() -> None:
+    lengths = [33, 40, 57]
+    tiles = []
+    for factor in (1, 2, 4):
+        windows = ending(lengths, 8, factor, 4)
+        assert (windows.stop_N - windows.start_N == 8 * factor).all()
+        assert windows.start_N.min() == 32 - 8 * factor
+        spans = zip(windows.document_N, windows.first_N, windows.stop_N, strict=True)
+        tiles.append([(document, place) for document, first, stop in spans for place in range(first, stop)])
+    assert tiles[0] == tiles[1] == tiles[2]
+    assert len(set(tiles[0])) == len(tiles[0])
+    assert {place for document, place in tiles[0] if document == 2} == set(range(28, 56))  # 56 is the document's end
+
+
+@torch.no_grad()
+def test_bits_with_more_text_in_view() -> None:
+    text = bytes(np.random.default_rng(0).integers(97, 123, 70, dtype=np.uint8))
+
+    def told(**slots: Any) -> Scores:
+        model = tiny_model(with_shape(vocab=258, context=CONTEXT), **slots)
+        return Extrapolation()(replace(subject(text, b"short"), model=model))
+
+    model = tiny_model(with_shape(vocab=258, context=CONTEXT), position=ALiBi)
+    found = Extrapolation()(replace(subject(text, b"short"), model=model))
+    for factor in (1, 2, 4):
+        ids = [256, *text, 257]
+        bits = []
+        for stop in range(4 * CONTEXT, 71, CONTEXT // 2):
+            read = torch.tensor([ids[stop - factor * CONTEXT : stop]])
+            scores = model.head(model(Batch(read, read)).hidden_BTD)[0].log_softmax(-1)
+            last = range(stop - CONTEXT // 2 + 1, stop + 1)
+            bits += [-float(scores[at - stop - 1, ids[at]]) / math.log(2) for at in last]
+        assert found.scalars[f"extrapolation_bits_{factor * CONTEXT:04d}"] == pytest.approx(np.mean(bits), rel=1e-4)
+    assert found.items is not None
+    assert found.items["bytes"] == [len(bits)]
+    assert abs(found.scalars["extrapolation_4"]) > 1e-3
+
+    # What sees no further than half a window, relative to itself, is the same however much is in view.
+    near = told(attention=partial(Window, window=2), position=ALiBi)  # two layers: two tokens back
+    assert [near.scalars[f"extrapolation_{factor}"] for factor in (2, 4)] == pytest.approx([0, 0], abs=1e-5)
+
+    fixed = told(position=Learned)
+    assert fixed.scalars.keys() == {"extrapolation_bits_0008", "extrapolation_documents"}
+    assert len(fixed.notes) == 2
+    nothing = Extrapolation(factors=[16])(replace(subject(text), model=model))
+    assert not nothing.scalars
+    assert "128 tokens" in nothing.notes[0]

@@ -57,7 +57,10 @@ def _scored(options: argparse.Namespace) -> list[str]:
         progress=_Progress(),
     )
     if options.json:
-        scores = {name: {"scalars": said.scalars, "items": said.items} for name, said in found.scores.items()}
+        scores = {
+            name: {"scalars": said.scalars, "items": said.items, "notes": said.notes}
+            for name, said in found.scores.items()
+        }
         told = {name: value for name, value in vars(found).items() if name != "scores"}
         return [json.dumps({**told, "scores": scores}, indent=1, ensure_ascii=False)]
     lines = [
@@ -66,11 +69,11 @@ def _scored(options: argparse.Namespace) -> list[str]:
     ]
     scalars = {name: value for said in found.scores.values() for name, value in said.scalars.items()}
     errors = {name: error for said in found.scores.values() for name, error in _errors(said).items()}
-    width = max(map(len, scalars))
+    width = max(map(len, scalars), default=0)
     for name, value in scalars.items():
         shown = f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4f}"
         lines.append(f"{name:<{width}}  {shown}" + (f" ± {errors[name]:.4f}" if name in errors else ""))
-    return lines
+    return [*lines, *(f"note: {note}" for said in found.scores.values() for note in said.notes)]
 
 
 def _errors(scores: Any) -> dict[str, float]:

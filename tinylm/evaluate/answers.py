@@ -80,7 +80,7 @@ def ideal(task: Task, example: Example) -> list[Outcome]:
 def _read(tokenizer: Vocabulary, text: str, words: Sequence[tuple[int, int]]) -> _Text:
     """The ids of a text; a word's are those that hold a byte of it."""
     ids = list(tokenizer.encode(text))
-    stop_T = np.cumsum([len(tokenizer.decode([index])) for index in ids])  # the text is ASCII
+    stop_T = np.cumsum(tokenizer.bytes_V[ids])
     firsts = np.searchsorted(stop_T, [start for start, _ in words], side="right")
     lasts = np.searchsorted(stop_T, [stop for _, stop in words], side="left")
     return _Text([tokenizer.bos, *ids], [(int(a), int(b) + 1) for a, b in zip(firsts, lasts, strict=True)])

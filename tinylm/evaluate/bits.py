@@ -74,15 +74,11 @@ class BitsPerByte(Evaluator):
             raise UserError(f"the {self.split} split holds no text to score; give it a larger fraction or more text")
         tokens_N = np.array([len(text.ids) - 2 for text in texts], dtype=np.int64)
         nats_N, end_N = np.zeros(len(texts)), np.zeros(len(texts))
-        training = subject.model.training
-        subject.model.eval()
-        try:
-            for document_M, place_M, nats_M in self._scored(subject, texts):
-                is_end_M = place_M == tokens_N[document_M]
-                np.add.at(nats_N, document_M[~is_end_M], nats_M[~is_end_M])
-                end_N[document_M[is_end_M]] = nats_M[is_end_M]
-        finally:
-            subject.model.train(training)
+        windows = cut([len(text.ids) - 1 for text in texts], subject.context)
+        for document_M, place_M, nats_M in scored(subject, texts, windows, self.rows):
+            is_end_M = place_M == tokens_N[document_M]
+            np.add.at(nats_N, document_M[~is_end_M], nats_M[~is_end_M])
+            end_N[document_M[is_end_M]] = nats_M[is_end_M]
         bits_N, end_bits_N = nats_N / math.log(2), end_N / math.log(2)
         scalars = {
             f"{self.prefix}bits_per_byte": float(bits_N.sum() / bytes_N.sum()),
@@ -105,48 +101,60 @@ class BitsPerByte(Evaluator):
         }
         return Scores(scalars, items)
 
-    def _scored(self, subject: Subject, texts: Sequence[Text]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Batches of scored targets: whose they are, their places in the document, their nats."""
-        windows = cut([len(text.ids) - 1 for text in texts], subject.context)
-        length_N = windows.stop_N - windows.start_N
-        order = np.argsort(-length_N, kind="stable")  # alike lengths together, so that little is padding
+
+def scored(
+    subject: Subject, texts: Sequence[Text], windows: Windows, rows: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Batches of scored targets: whose they are, their places in the document, their nats.
+
+    Args:
+        rows: tokens read in one forward.
+    """
+    length_N = windows.stop_N - windows.start_N
+    order = np.argsort(-length_N, kind="stable")  # alike lengths together, so that little is padding
+    training = subject.model.training
+    subject.model.eval()
+    try:
         at = 0
         while at < len(order):
-            picked = order[at : at + max(1, self.rows // int(length_N[order[at]]))]
+            picked = order[at : at + max(1, rows // int(length_N[order[at]]))]
             at += len(picked)
-            yield self._forward(subject, texts, windows, picked)
+            yield _forward(subject, texts, windows, picked)
+    finally:
+        subject.model.train(training)
 
-    def _forward(
-        self, subject: Subject, texts: Sequence[Text], windows: Windows, picked: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One forward over the picked windows."""
-        start_B, stop_B, first_B = windows.start_N[picked], windows.stop_N[picked], windows.first_N[picked]
-        place_BT = start_B[:, None] + np.arange((stop_B - start_B).max())
-        ids_BT = np.full(place_BT.shape, subject.tokenizer.eos, dtype=np.int64)  # what pads is never scored
-        targets_BT = np.full(place_BT.shape, IGNORE, dtype=np.int64)
-        for row, (document, start, stop) in enumerate(zip(windows.document_N[picked], start_B, stop_B, strict=True)):
-            read = texts[document].ids[start : stop + 1].astype(np.int64)
-            ids_BT[row, : stop - start] = read[:-1]
-            targets_BT[row, : stop - start] = read[1:]
-        scored_BT = (place_BT >= first_B[:, None]) & (place_BT < stop_B[:, None])
 
-        device = next(subject.model.parameters()).device
-        domains = [texts[document].domain for document in windows.document_N[picked]]
-        batch = Batch(
-            ids_BT=torch.from_numpy(ids_BT),
-            targets_BT=torch.from_numpy(targets_BT),
-            domain_B=None if None in domains else torch.tensor(domains, dtype=torch.int64),
-        ).to(device)
-        scored = torch.from_numpy(scored_BT).to(device)
+def _forward(
+    subject: Subject, texts: Sequence[Text], windows: Windows, picked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One forward over the picked windows."""
+    start_B, stop_B, first_B = windows.start_N[picked], windows.stop_N[picked], windows.first_N[picked]
+    place_BT = start_B[:, None] + np.arange((stop_B - start_B).max())
+    ids_BT = np.full(place_BT.shape, subject.tokenizer.eos, dtype=np.int64)  # what pads is never scored
+    targets_BT = np.full(place_BT.shape, IGNORE, dtype=np.int64)
+    for row, (document, start, stop) in enumerate(zip(windows.document_N[picked], start_B, stop_B, strict=True)):
+        read = texts[document].ids[start : stop + 1].astype(np.int64)
+        ids_BT[row, : stop - start] = read[:-1]
+        targets_BT[row, : stop - start] = read[1:]
+    scored_BT = (place_BT >= first_B[:, None]) & (place_BT < stop_B[:, None])
 
-        def read_nats(head: Callable[[Tensor], Tensor], hidden_BTD: Tensor) -> Tensor:
-            return nats(head, hidden_BTD[scored], batch.targets_BT[scored])
+    device = next(subject.model.parameters()).device
+    domains = [texts[document].domain for document in windows.document_N[picked]]
+    batch = Batch(
+        ids_BT=torch.from_numpy(ids_BT),
+        targets_BT=torch.from_numpy(targets_BT),
+        domain_B=None if None in domains else torch.tensor(domains, dtype=torch.int64),
+    ).to(device)
+    wanted = torch.from_numpy(scored_BT).to(device)
 
-        autocast = torch.autocast(device.type, torch.bfloat16, enabled=subject.precision == "bf16")
-        with torch.inference_mode(), autocast:
-            nats_M = subject.model(batch, read=read_nats).read
-        document_BT = np.broadcast_to(windows.document_N[picked][:, None], place_BT.shape)
-        return document_BT[scored_BT], place_BT[scored_BT], nats_M.double().cpu().numpy()
+    def read_nats(head: Callable[[Tensor], Tensor], hidden_BTD: Tensor) -> Tensor:
+        return nats(head, hidden_BTD[wanted], batch.targets_BT[wanted])
+
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=subject.precision == "bf16")
+    with torch.inference_mode(), autocast:
+        nats_M = subject.model(batch, read=read_nats).read
+    document_BT = np.broadcast_to(windows.document_N[picked][:, None], place_BT.shape)
+    return document_BT[scored_BT], place_BT[scored_BT], nats_M.double().cpu().numpy()
 
 
 def nats(head: Callable[[Tensor], Tensor], hidden_MD: Tensor, targets_M: Tensor) -> Tensor:

@@ -25,6 +25,11 @@ class Vocabulary(Protocol):
         """The id that closes it."""
         ...
 
+    @property
+    def bytes_V(self) -> np.ndarray:
+        """How many bytes of text each id stands for; 0 for the two marks."""
+        ...
+
     def encode(self, text: str) -> Sequence[int]:
         """The ids of a text, without the two marks."""
         ...
