@@ -252,13 +252,13 @@ def test_arms_without_a_common_seed_are_compared_unpaired(sweep: Sweep) -> None:
 
 def test_sign_flip_and_bootstrap_only_where_they_keep_their_promise(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    for n, flips, boots in ((5, False, False), (6, True, False), (10, True, True)):
+    for n, flips, boots in ((5, False, False), (6, True, False), (20, True, True)):
         base = rng.normal(1.9, 0.01, n)
         sweep = Sweep(tmp_path / str(n), seeds=list(range(n)))
         found = sweep.arm("d4", list(base)).arm("d8", list(base - 0.02 + rng.normal(0, 0.004, n))).only()
         assert (found.p_sign_flip is not None, found.bootstrap_low is not None) == (flips, boots)
         if flips:
-            assert found.p_sign_flip == pytest.approx(2 ** (1 - n))
+            assert found.p_sign_flip == pytest.approx(2 ** (1 - n), abs=2**-13)  # above 14 pairs by drawing
 
 
 def test_an_outlier_is_told_and_kept(sweep: Sweep) -> None:

@@ -67,7 +67,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         minimum_detectable_effect=max(detectable, default=None),
         warnings=[*runs.attrs.get("warnings", []), *manifest.warnings, *caveats(manifest, rows, pairings)],
         comparisons=comparisons,
-        estimates=estimated(by_arm(runs, manifest), claim),
+        estimates=estimated(by_arm(runs, manifest), claim) if claim.estimates else [],
         delta=claim.delta,
     )
 

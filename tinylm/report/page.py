@@ -38,6 +38,7 @@ from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
 from tinylm.report.rounds import rounds_table
 from tinylm.report.sample import Sample
+from tinylm.report.signal import signal_table
 from tinylm.report.verdicts import Verdicts
 
 __all__ = ["Report", "archive", "write_report"]
@@ -110,6 +111,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     facts = _facts(verdicts, manifest, claim, placed, arms) | {
         "ladder_table": ladder_table(verdicts, manifest, runs),
         "reported_unit": claim.reported_unit,
+        "signal_table": signal_table(placed, curves, claim),
         "figures": [
             {
                 "name": key,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -70,13 +71,19 @@ def minimum_detectable_effect(
         return math.inf
     if sd_of_differences == 0:
         return 0.0
+    return _in_deviations(n, family, alpha, power) * sd_of_differences
+
+
+@lru_cache(maxsize=256)
+def _in_deviations(n: int, family: int, alpha: float, power: float) -> float:
+    """The minimum detectable effect in standard deviations of the differences."""
     high = 1.0
     while power_of_t(high, 1.0, n, family, alpha) < power:
         high *= 1.5
     found = optimize.root_scalar(
         lambda effect: power_of_t(effect, 1.0, n, family, alpha) - power, bracket=(0.0, high), method="brentq"
     )
-    return float(found.root) * sd_of_differences
+    return float(found.root)
 
 
 def seeds_needed(

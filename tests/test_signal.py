@@ -1,0 +1,47 @@
+"""Signal and noise: which recorded metrics tell arms apart, and which are greyed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_sweep import D4, D8, Sweep
+
+from tinylm.report.arms import by_arm
+from tinylm.report.history import history
+from tinylm.report.page import write_report
+from tinylm.report.signal import signal_table
+
+
+def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_grey(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sweep = Sweep(tmp_path / "runs")
+    for arm, scores in (("d4", D4), ("d8", D8)):
+        for seed, score in enumerate(scores):
+            key = sweep.run(arm, seed, score, history=60)
+            sharp = (0.5 if arm == "d4" else 0.9) + rng.normal(0, 0.01)
+            sweep.tell(key, accuracy=rng.normal(0.25, 0.05), sharp=sharp, documents=37.0)
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    table = signal_table(by_arm(sweep.frame(), manifest), history(sweep.root), manifest.claim).set_index("metric")
+    assert next(iter(table["separates the arms"].items())) == ("sharp", "yes")
+    assert table.loc["accuracy", "separates the arms"] == "no"
+    assert table.loc["bits per byte (decides)", "separates the arms"] == "yes"
+    assert "documents" not in table.index  # no number of the seeds
+    assert "optim.lr" not in table.index
+    assert not any(name.startswith(("cost", "accounting")) for name in table.index)
+    gap, noise = np.mean(D4) - np.mean(D8), np.sqrt((np.var(D4, ddof=1) + np.var(D8, ddof=1)) / 2)
+    assert float(table.loc["bits per byte (decides)", "signal / noise"]) == pytest.approx(gap / noise, abs=0.06)
+    assert float(table.loc["bits per byte (tune)", "sd of a curve's last points"]) > 0
+    page = write_report(sweep.name, [sweep.root], tmp_path / "out").path.read_text(encoding="utf-8")
+    grey = [line for line in page.splitlines() if '<tr class="grey">' in line]
+    assert len(grey) == (table["separates the arms"] == "no").sum() >= 1
+    assert any("accuracy" in line for line in grey)
+
+
+def test_one_run_an_arm_has_no_noise(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, seeds=[0]).arm("d4", D4[:1]).arm("d8", D8[:1])
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    assert signal_table(by_arm(sweep.frame(), manifest), history(sweep.root), manifest.claim).empty

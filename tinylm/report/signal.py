@@ -1,0 +1,98 @@
+"""Which metric decides here: signal and noise of every number that the sweep's own runs recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from tinylm.report.claim import Claim
+from tinylm.report.collect import flatten
+from tinylm.report.wording import unit
+
+# Columns of `collect` and `by_arm` that are no metrics.
+_ROLE = {"key", "arm", "label", "stage", "params", "status", "seed", "root", "sweeps", "warnings", "error", "reviews"}
+_PREFIXES = ("accounting.", "cost.", "provenance.")
+_LAST = 5  # points at the end of a curve whose scatter is its noise
+_FEWEST = 2  # runs an arm from which a spread is taken
+
+
+def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """A row a metric, the one that separates the arms best first; empty where fewer than two arms have two runs.
+
+    Signal: the largest gap between two arms' means. Noise: the standard deviation of runs that differ in their seed
+    alone, pooled over the arms; and, where the metric has a curve, that of a run's last five points (both kinds after
+    Heineman et al. 2025, arXiv:2508.13144, whose signal-to-noise ratio is a gap over the latter). A metric separates
+    the arms where Welch's one-way analysis of variance (Welch 1951) has p below alpha, for itself alone: the table
+    tells what to measure next time, the claim's own metric decides this time.
+
+    Args:
+        placed: of `tinylm.report.arms.by_arm`.
+        curves: of `tinylm.report.history.history`.
+    """
+    runs = placed[(placed["stage"] == "compare") & (placed["status"] == "done")]
+    scored = metrics(runs)
+    own_curves = curves[curves["key"].isin(runs["key"]) & curves["name"].astype(str).str.startswith("tune_")]
+    for name in sorted(set(own_curves["name"]) - set(map(str, runs))):
+        ends = own_curves[own_curves["name"] == name].sort_values("step").groupby("key")["value"].last()
+        runs = runs.assign(**{name: runs["key"].map(ends)})
+        scored.append(name)
+    rows = []
+    for metric in scored:
+        arms = [own[metric].dropna().to_numpy(float) for _, own in runs.groupby("arm", sort=False)]
+        arms = [own for own in arms if len(own) >= _FEWEST]
+        if len(arms) < 2:
+            continue
+        means = np.array([own.mean() for own in arms])
+        noise = pooled(arms)
+        signal = float(means.max() - means.min())
+        if noise <= 1e-12 * max(1e-300, float(np.abs(means).max())):
+            continue  # not a number of the seeds: a count of documents, a size
+        p = float(stats.f_oneway(*arms, equal_var=False).pvalue) if all(own.std() > 0 for own in arms) else 1.0
+        late = end_noise(own_curves[own_curves["name"] == metric])
+        rows.append((signal / noise, metric, signal, noise, late, p))
+    table = [
+        {
+            "metric": unit(metric) + ("" if metric != claim.metric else " (decides)"),
+            "largest gap of arms": f"{signal:.3g}",
+            "sd over seeds": f"{noise:.2g}",
+            "signal / noise": f"{ratio:.1f}",
+            "sd of a curve's last points": "–" if late is None else f"{late:.2g}",
+            "p": "< 0.0001" if p < 1e-4 else f"{p:.2g}",
+            "separates the arms": "yes" if p < claim.alpha else "no",
+        }
+        for ratio, metric, signal, noise, late, p in sorted(rows, reverse=True)
+    ]
+    return pd.DataFrame(table)
+
+
+def metrics(runs: pd.DataFrame) -> list[str]:
+    """The columns that hold numbers which runs were scored with: neither config, nor size, nor cost."""
+    if runs.empty:
+        return []
+    config = {key for tree in runs["config"] for key in flatten(tree)} if "config" in runs else set()
+    names = [str(name) for name in runs if name not in _ROLE | config and not str(name).startswith(_PREFIXES)]
+    return [
+        name
+        for name in names
+        if pd.api.types.is_numeric_dtype(runs[name]) and not pd.api.types.is_bool_dtype(runs[name])
+    ]
+
+
+def pooled(arms: Iterable[np.ndarray]) -> float:
+    """Standard deviation within arms, each about its own mean."""
+    groups = list(arms)
+    squares = sum(float(((own - own.mean()) ** 2).sum()) for own in groups)
+    return float(np.sqrt(squares / sum(len(own) - 1 for own in groups)))
+
+
+def end_noise(curve: pd.DataFrame) -> float | None:
+    """Standard deviation of a run's last five points of one metric, its mean over runs; None where runs have fewer."""
+    found = [
+        float(own.sort_values("step")["value"].tail(_LAST).std(ddof=1))
+        for _, own in curve.groupby("key")
+        if len(own) >= _LAST
+    ]
+    return float(np.mean(found)) if found else None
