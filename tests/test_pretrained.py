@@ -245,6 +245,21 @@ def test_a_pruned_tokenizer_leads_to_the_rows_of_its_own_ids(tmp_path: Path) -> 
         assert torch.equal(child.embedding.weight, read(checkpoint).model.embedding.weight[ids_V])
 
 
+def test_an_id_that_was_added_takes_no_row_of_padding(tmp_path: Path) -> None:
+    made = json.loads(letters("letters"))
+    opening, closing = made["added_tokens"]
+    made["added_tokens"] = [{**closing, "id": opening["id"]}]
+    checkpoint = saved(trained(partial(llama, vocab_size=640, eos_token_id=598)), tmp_path)
+    own = File(written(made, tmp_path)).tokenizer
+    assert (own.eos, own.bos) == (598, 599)
+    for vocab in (600, 640):  # of the tokenizer, and with the padding
+        child = tiny_model(replace(read(checkpoint).model.shape, vocab=vocab), **OURS)
+        fill(child, [Pretrained(str(checkpoint))], Streams(0), Sources(tokenizer=own))
+        table_VD = read(checkpoint).model.embedding.weight
+        assert torch.equal(child.embedding.weight[:599], table_VD[:599])
+        assert torch.equal(child.embedding.weight[599], table_VD[read(checkpoint).start])
+
+
 def test_a_tokenizer_that_is_not_the_checkpoints_is_refused_before_training(tmp_path: Path) -> None:
     form = json.loads(letters("letters"))
     own = File(written(form, tmp_path))

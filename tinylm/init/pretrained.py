@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import tokenizers
 import torch
 from torch import Tensor
 
@@ -63,7 +64,7 @@ class Pretrained:
         checkpoint = read(self.folder)
         origin = None if sources.tokenizer is None else sources.tokenizer.origin
         kept_V = None if origin is None else torch.from_numpy(origin.ids_V)
-        parent = Parent(checkpoint.model, self.name, rows(model.shape.vocab, checkpoint, kept_V))
+        parent = Parent(checkpoint.model, self.name, rows(model.shape.vocab, checkpoint, kept_V, _ids(self.folder)))
         return replace(self.inherit(model, streams, replace(sources, parent=parent)), initialiser="pretrained")
 
     def suits(self, child: LanguageModel, tokenizer: Trainer) -> None:
@@ -83,24 +84,44 @@ class Pretrained:
         return {"path": hashlib.sha256(together.encode()).hexdigest()}
 
 
-def rows(vocab: int, checkpoint: Checkpoint, kept_V: Tensor | None = None) -> Tensor | None:
+def rows(vocab: int, checkpoint: Checkpoint, kept_V: Tensor | None = None, own: int | None = None) -> Tensor | None:
     """Child id -> the checkpoint's row, or None where both have the same ids.
 
     Args:
         vocab: the child's ids.
         kept_V: for each of them the id of the checkpoint's tokenizer, where the child's is pruned from it.
+        own: ids of the checkpoint's tokenizer, where it is known: rows beyond them are padding.
 
     Raises:
         UserError: there are more ids than the checkpoint has.
     """
     had = checkpoint.model.shape.vocab
-    if kept_V is None and vocab == had:
+    own = had if own is None else min(own, had)
+    if kept_V is None and vocab == had == own:
         return None
     ids_V = torch.arange(vocab) if kept_V is None else kept_V
     if len(ids_V) != vocab:
         raise UserError(f"the child has {vocab} ids and its tokenizer's map {len(ids_V)}")
     _refuse_more(int(ids_V.max()) + 1, had)
-    return torch.where(ids_V < had, ids_V, checkpoint.start)
+    return torch.where(ids_V < own, ids_V, checkpoint.start)
+
+
+def _ids(folder: Path) -> int | None:
+    """How many ids the tokenizer beside a checkpoint has, where there is one."""
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    return max(_vocabulary(folder).values()) + 1
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    """Piece -> id of the tokenizer beside a checkpoint, as it lies there.
+
+    Raises:
+        UserError: it is none that our tokenizers take.
+    """
+    path = str(folder / "tokenizer.json")
+    File(path)
+    return tokenizers.Tokenizer.from_file(path).get_vocab(with_added_tokens=True)
 
 
 def _refuse_more(ids: int, had: int) -> None:
@@ -119,7 +140,7 @@ def _own(trainer: Trainer, folder: Path, had: int) -> None:
         raise UserError(f"tokenizer: what is trained here gives ids another meaning than the checkpoint's: {OWN}")
     _refuse_more(original.vocab, had)
     if (folder / "tokenizer.json").is_file():
-        own = File(str(folder / "tokenizer.json")).tokenizer.backend.get_vocab()
+        own = _vocabulary(folder)
         ours = original.tokenizer.backend.get_vocab()
         differs = next((piece for piece, index in own.items() if ours.get(piece) != index), None)
         if differs is not None:
