@@ -18,7 +18,7 @@ examples:
   tinylm eval 3f2a                                      the run's own test split, as in its record
   tinylm eval 3f2a --text books/*.txt data.document=file    every document of these files
   tinylm eval hf:smollm --split tune data=stdlib        a Llama, Qwen2, Mistral, Mixtral or GPT-2 checkpoint
-  tinylm eval 3f2a evaluate=bits_effective_dimension    by other evaluators; `tinylm list variants` names them
+  tinylm eval 3f2a evaluate=bits_effective_dimension    by other evaluators (`tinylm list variants`)
 
 Overrides are those of `tinylm run`, of data, evaluate, machine and precision alone. The ± of bits per byte is one
 standard error over the documents scored."""
@@ -35,11 +35,9 @@ def eval_command(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print all scores, of documents too, as JSON")
     add_roots(parser)
     options = parser.parse_intermixed_args(words)
-    stray = [
-        word for word in options.text or () if "=" in word and not Path(word).exists()
-    ]  # --text takes what follows
-    options.text = [word for word in options.text or () if word not in stray]
-    options.overrides += stray
+    named = options.text or []  # and all that follows, overrides too
+    options.text = [word for word in named if "=" not in word or Path(word).exists()]
+    options.overrides += [word for word in named if word not in options.text]
     print("\n".join(_scored(options)))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tinylm.compose import complaints, parents, schema
@@ -62,8 +63,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a model by the evaluators of ``evaluate=...`` (bits per byte, unless told otherwise).
 
-    A run of ours is scored on the text, in the precision and with the threads that it was trained with, unless
-    overrides say otherwise; so its own test split gives its own record's numbers.
+    A run of ours is scored on its own text by its own evaluators, in the precision and with the threads that it was
+    trained with, unless overrides say otherwise: that gives its record's numbers again.
 
     Args:
         name: a run's key or its beginning; or ``hf:`` and a folder, or a name on the hub.
@@ -76,13 +77,9 @@ def evaluate(
     Raises:
         UserError: no such model, an override that does not belong here, or no text.
     """
-    config = _composed(overrides)
     foreign = name.startswith(ELSEWHERE)
-    if foreign:
-        config["precision"] = config["precision"] if _says("precision", overrides) else "fp32"
-    else:
-        own = RunRecord.read(locate(name, roots)).config
-        config |= {group: own[group] for group in ("data", "machine", "precision") if not _says(group, overrides)}
+    own = {"precision": "fp32"} if foreign else RunRecord.read(locate(name, roots)).config
+    config = _composed(overrides, own)
     model, tokenizer = load(name, roots)
     longest = model.shape.context
     if context is not None and context > longest and not model.position.any_length:
@@ -98,28 +95,37 @@ def evaluate(
     return Evaluation(name, parameters, type(corpus).__name__.lower(), window, config["precision"], scores)
 
 
-def _composed(overrides: Sequence[str]) -> dict[str, Any]:
-    """The groups that an evaluation reads, checked and plain."""
+def _composed(overrides: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The groups that an evaluation reads, checked and plain; ``own`` says what no override says.
+
+    A run's evaluators may ask for its own text: they are not taken over to other text.
+    """
     for word in overrides:
-        group = parents.key(word).replace("/", ".").split(".")[0].split("@")[0]
-        if group not in GROUPS:
+        if _group(word) not in GROUPS:
             raise UserError(f"{word}: a trained model is not changed; what may be said is {', '.join(GROUPS)}")
+    said = {_group(word) for word in overrides}
+    kept = [group for group in GROUPS if group in own and group not in said]
+    if "data" in said and "evaluate" in kept:
+        kept.remove("evaluate")
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_root()), version_base="1.3"):
             composed = compose("config", list(overrides))
-        taken = {group: OmegaConf.select(composed, group) for group in GROUPS}
-        plain = OmegaConf.to_container(OmegaConf.create(taken), resolve=True, throw_on_missing=True)
+        with open_dict(composed):
+            for group in kept:
+                composed[group] = own[group]
+        plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaints.readable(error, known_keys())) from error
-    checked: dict[str, Any] = schema.check(plain)
+    assert isinstance(plain, dict)
+    checked: dict[str, Any] = schema.check({group: plain[group] for group in GROUPS})
     if checked["precision"] not in ("bf16", "fp32"):
         raise UserError(f"precision: {checked['precision']!r} is not one of bf16, fp32")
     return checked
 
 
-def _says(group: str, overrides: Sequence[str]) -> bool:
-    return any(parents.key(word).replace("/", ".").split(".")[0] == group for word in overrides)
+def _group(override: str) -> str:
+    return re.split(r"[./@]", parents.key(override), maxsplit=1)[0]
 
 
 def _on(evaluator: Evaluator, split: Split | None) -> Evaluator:

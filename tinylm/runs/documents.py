@@ -49,7 +49,7 @@ class Encoded:
     Args:
         corpus: read once for each split that is asked for.
         tokenizer: makes the ids.
-        progress: called with the bytes of text read so far.
+        progress: called with the characters of text read so far.
 
     Attributes:
         domains: their names in the order of the corpus, once a split was read.
