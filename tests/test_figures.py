@@ -18,6 +18,7 @@ from tinylm.report.factors import confounded, factors, matrix
 from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
+from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import front
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
@@ -136,6 +137,25 @@ def test_a_parent_is_not_drawn_charged_or_blamed_as_its_first_child(tmp_path: Pa
     figure = by_layer(placed, "skip", "loss", {"d4": "k", "d8": "b"})
     assert figure is not None
     assert {text.get_text() for text in figure.axes[0].texts} == {"d8", name}
+
+
+def test_scores_by_length_stop_where_an_arm_has_none(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    for seed in range(2):
+        for arm, reach in (("d4", (8, 16)), ("d8", (8, 16, 32))):
+            key = sweep.run(arm, seed, 1.9)
+            lengths = {f"probe_accuracy_length_{length:04d}": 0.5 + seed / length for length in reach}
+            sweep.tell(key, probe_chance=0.25, **lengths)
+    placed = by_arm(sweep.frame(), sweep.manifest())
+    words = ("accuracy", "length", {"d4": "#000000", "d8": "#ff0000"})
+    assert by_length(placed, "probe_accuracy_distance", *words) is None
+    figure = by_length(placed, "probe_accuracy_length", *words, "probe_chance")
+    assert figure is not None
+    bold = {line.get_color(): line.get_xydata() for line in figure.axes[0].lines if line.get_linewidth() > 1.5}
+    assert np.allclose(bold["#000000"], [(0, 0.5625), (1, 0.53125)])
+    assert np.allclose(bold["#ff0000"], [(0, 0.5625), (1, 0.53125), (2, 0.515625)])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["chance", "d4", "d8"]
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["8", "16", "32"]
 
 
 def test_rounds_reach_the_report_with_their_arm(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forest import differences
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
+from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import pareto
 from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import MANY, colours, save, shades
@@ -44,7 +45,10 @@ from tinylm.report.verdicts import Verdicts
 __all__ = ["Report", "archive", "write_report"]
 
 # Where a colour is an arm's.
-_SHADED = ("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension", "load_entropy")
+_SHADED = (
+    *("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension", "load_entropy"),
+    *("probe_lengths", "probe_distances", "extrapolation"),
+)
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that the family left it; it excludes zero exactly when the adjusted p is below "
@@ -65,6 +69,12 @@ _CAPTIONS = {
     "where one has all.",
     "specialisation": "Percent of a domain's tokens that go to each expert, in evaluation, on the tune split; an arm's "
     "first run. Rows that are alike: the experts do not tell the domains apart.",
+    "probe_lengths": "Accuracy of a task's answers by length; dotted: what knowing the format alone gives. Thin: one "
+    "run each; bold: means.",
+    "probe_distances": "Accuracy of a task's answers by how many words back stands the word that they are read from, "
+    "each number with the distances above the one before. Thin: one run each; bold: means.",
+    "extrapolation": "Bits per byte of the same text with more and more of it in view, from the trained length (left) "
+    "on. Thin: one run each; bold: means.",
     "sensitivity": "What tuning saw, on seeds and text that no verdict uses. Rings: chosen.",
 }
 
@@ -154,6 +164,15 @@ def _figures(
         "forgetting": forgetting(placed, ink),
         "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
         "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),
+        "probe_lengths": by_length(
+            placed, "probe_accuracy_length", "accuracy of answers", "length, as the task counts it", ink, "probe_chance"
+        ),
+        "probe_distances": by_length(
+            placed, "probe_accuracy_distance", "accuracy of answers", "words back, up to", ink, "probe_chance"
+        ),
+        "extrapolation": by_length(
+            placed, "extrapolation_bits", "bits per byte of the same text", "tokens in view", ink
+        ),
         "load_entropy": by_layer(placed, "load_entropy", "entropy of the experts' load (1: even)", ink),
         "specialisation": specialisation(placed),
     }
