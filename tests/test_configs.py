@@ -54,6 +54,8 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
         text += begun_words(tmp_path)[1]
     if group == "data/task" or option in ("probes", "bits_probes"):
         text = ["data=probe"]
+    if option in ("floor", "bits_floor"):
+        text = ["data=world"]
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
     assert rehearse([job_of(f"{group}={option}", *text)]) == []

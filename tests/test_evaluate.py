@@ -23,6 +23,7 @@ from tinylm.evaluate.bits import BitsPerByte, cut, spread
 from tinylm.evaluate.effective_dimension import EffectiveDimension, components
 from tinylm.evaluate.evaluator import Scores, Subject, Text
 from tinylm.evaluate.extrapolation import Extrapolation, ending
+from tinylm.evaluate.floor import Floor
 from tinylm.evaluate.latency import Latency, LiveBytes
 from tinylm.evaluate.layer_skip import LayerSkip
 from tinylm.evaluate.routing import Routing
@@ -156,6 +157,7 @@ def test_repeats_exactly_and_leaves_the_model_as_it_was() -> None:
         ("effective_dimension", EffectiveDimension),
         ("layer_skip", LayerSkip),
         ("routing", Routing),
+        ("floor", Floor),
     ],
 )
 def test_yaml_states_the_defaults(name: str, evaluator: type) -> None:

@@ -13,6 +13,7 @@ from tinylm.compose.schema import make
 from tinylm.errors import UserError, nearest
 from tinylm.init.initialiser import Foreign
 from tinylm.model.lm import LanguageModel
+from tinylm.runs.parts import Parts
 from tinylm.streams import NAMES
 
 
@@ -33,13 +34,20 @@ def rehearse(jobs: list[Job]) -> list[str]:
 
 def _wrong_with(job: Job) -> str | None:
     try:
-        build(job)
+        _known(build(job))
         planned_shape(job)
         _fits(job.config)
         _inherits(job)
     except UserError as error:
         return str(error)
     return None
+
+
+def _known(parts: Parts) -> None:
+    """Refuse an evaluator that takes the law of a text where it is not known."""
+    for name, evaluator in parts.evaluators.items():
+        if evaluator.needs_law and not parts.corpus.lawful:
+            raise UserError(f"evaluate.{name}: the probabilities of this text are not known; take data=world")
 
 
 def _fits(config: dict[str, Any]) -> None:

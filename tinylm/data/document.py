@@ -94,9 +94,9 @@ class Corpus(ABC):
         """The bits of one of its texts under the law that it was drawn from, in spans that tile it.
 
         Raises:
-            UserError: the corpus knows no law, or this is none of its texts.
+            UserError: this is none of its texts.
         """
-        raise UserError("the probabilities of this text are not known; take data=world for a floor")
+        raise NotImplementedError(f"{type(self).__name__} knows no law; see `lawful`")
 
     def seen(self, text_bytes: float) -> dict[str, float]:
         """What reading so many bytes of it amounts to, by name, beside bytes: for the record's cost."""

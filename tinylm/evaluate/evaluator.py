@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from tinylm.data.document import Span
 from tinylm.model.lm import LanguageModel
 
 
@@ -58,6 +59,7 @@ class Subject:
         documents: split -> its documents, in their fixed order; plain triples will do.
         precision: ``bf16`` (autocast) or ``fp32``.
         domains: the names that a text's ``domain`` numbers; empty where texts have none.
+        floor: a text's bits under the law that it was drawn from, in spans that tile it; None where that is not known.
     """
 
     model: LanguageModel
@@ -66,6 +68,7 @@ class Subject:
     documents: Callable[[str], Sequence[Text]]
     precision: Literal["bf16", "fp32"] = "fp32"
     domains: Sequence[str] = ()
+    floor: Callable[[str], Sequence[Span]] | None = None
 
     def domain(self, number: int | None) -> str | None:
         """The name of a text's domain; None where it has none."""
@@ -88,10 +91,12 @@ class Evaluator(ABC):
     Attributes:
         name: of the evaluator, for the record.
         version: changes with anything that changes the numbers; numbers of two versions are never compared.
+        needs_law: it takes a subject with a ``floor``.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
+    needs_law: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, subject: Subject) -> Scores: ...

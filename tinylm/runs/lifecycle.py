@@ -121,6 +121,7 @@ class _Run:
             documents=partial(Documents, prepared),
             precision=parts.settings.precision,
             domains=prepared.store.domains,
+            floor=parts.corpus.floor if parts.corpus.lawful else None,
         )
         few = self._curve_documents(prepared, batches, per_token["training"])
         curve = BitsPerByte(split="tune", at_most=few, prefix="tune_")
@@ -187,7 +188,7 @@ class _Run:
         for told in self.record.rounds:
             kept = {name: told[name] for name in ("loss", "forgetting", "tilt") if name in told}
             self.record.metrics |= {f"round_{told['round']}_{name}": value for name, value in kept.items()}
-        self.record.cost = spent
+        self.record.cost = {**spent, **self.parts.corpus.seen(spent["bytes"])}
         told, collapsed = layers(self.folder / "history.jsonl")
         self.record.metrics |= told
         self.record.warnings = [*self.record.warnings, *collapsed]
