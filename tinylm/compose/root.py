@@ -1,16 +1,12 @@
-"""Where the shipped configs lie: in a checkout beside the package, in a wheel inside it."""
+"""Where Hydra finds the shipped configs and sweeps."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from tinylm.shipped import config_root
 
-
-def config_root() -> Path:
-    """The folder that holds ``config.yaml``."""
-    checkout = PACKAGE.parent / "conf"
-    return checkout if (checkout / "config.yaml").is_file() else PACKAGE / "_hydra"
+__all__ = ["config_root", "sweeps_parent"]
 
 
 def sweeps_parent() -> Path:
