@@ -47,11 +47,13 @@ class RunRecord:
         items: name of the per-document table beside the record, or None.
         accounting: ``parameters`` {total, active, body, embedding, head, ...}, ``flops_per_token`` (training),
             ``shape`` as solved, ``solver`` (what it aimed at and missed by).
-        cost: tokens, bytes, flops, seconds (training steps), compile_seconds, evaluate_seconds, wall_seconds,
-            tokens_per_second, peak_memory_bytes, energy_joules (None unless measured); scoring_flops (part of flops:
-            what choosing the text of later rounds took).
+        cost: tokens, bytes, flops, seconds (training steps), compile_seconds, watch_seconds (scores on the way),
+            evaluate_seconds, wall_seconds, tokens_per_second, peak_memory_bytes, energy_joules (None unless measured);
+            scoring_flops (part of flops: what choosing the text of later rounds took).
         provenance: corpus, tokenizer and store hashes, package versions, code version, processor, threads, precision,
-            initialisation, start and end time (UTC); ``tokenizer_pruning``: what pruning the tokenizer lost and gained.
+            initialisation, start and end time (UTC); ``evaluators``: their versions; ``evaluations``: task ->
+            its version and what else goes with its scores; ``tokenizer_pruning``: what pruning the tokenizer lost and
+            gained.
         sweeps: names of the sweeps it belongs to.
         error: None, or {type, message, step?, traceback?}.
         warnings: what a reader of the numbers has to know.

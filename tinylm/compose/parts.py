@@ -18,6 +18,7 @@ from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
 from tinylm.runs.parts import Elder, Parts
 from tinylm.runs.settings import Batching, Settings
+from tinylm.runs.watch import check
 from tinylm.train.recipe import Recipe
 
 
@@ -30,6 +31,7 @@ def build(job: Job) -> Parts:
     config = job.config
     settings = _settings(config)
     made = {name: make(config[name]) for name in ("data", "tokenizer", "shape", "init", "machine", "evaluate")}
+    check(settings.watch, made["evaluate"])
     recipe = Recipe(
         **{name: make(config[name]) for name in ("objective", "update", "schedule", "rounds", "budget")},
         optimiser=make(config["optim"]),

@@ -78,11 +78,12 @@ class Subject:
 @dataclass(frozen=True)
 class Scores:
     """scalars: name -> number.  items: column -> a value a document, or None.  notes: what a reader of the numbers has
-    to know, such as why one is not there."""
+    to know, such as why one is not there.  about: what else the record tells of them, such as the version of a task."""
 
     scalars: dict[str, float]
     items: dict[str, list[Any]] | None = None
     notes: list[str] = field(default_factory=list)
+    about: dict[str, Any] | None = None
 
 
 class Evaluator(ABC):

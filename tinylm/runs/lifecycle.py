@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +17,7 @@ from safetensors.torch import save_model
 from tinylm.data.loader import Batches
 from tinylm.data.prepare import Prepared, prepare
 from tinylm.errors import Diverged
-from tinylm.evaluate.bits import BitsPerByte, token_nats
+from tinylm.evaluate.bits import token_nats
 from tinylm.evaluate.evaluator import Subject
 from tinylm.model.accounting import counter, flops_per_token, parameters, vocabulary_share
 from tinylm.model.lm import LanguageModel
@@ -33,11 +32,9 @@ from tinylm.runs.items import write_items
 from tinylm.runs.parts import Parts
 from tinylm.runs.provenance import environment
 from tinylm.runs.routing import layers
+from tinylm.runs.watch import Watch
 from tinylm.streams import Streams
 from tinylm.train.fit import fit
-
-CURVE_SHARE = 0.03  # of the planned work may go into the curve on the tune split
-CURVE_BYTES = (8_192, 131_072)  # of text a point, at least and at most
 
 
 def run(replicas: list[tuple[Parts, Path]]) -> list[RunRecord]:
@@ -123,10 +120,9 @@ class _Run:
             domains=prepared.store.domains,
             floor=parts.corpus.floor if parts.corpus.lawful else None,
         )
-        few = self._curve_documents(prepared, batches, per_token["training"])
-        curve = BitsPerByte(split="tune", at_most=few, prefix="tune_")
+        watch = Watch(parts, prepared, batches, per_token["training"], subject)
         try:
-            self._fit(model, batches, per_token["training"], lambda m: curve(subject(m)).scalars)
+            self._fit(model, batches, per_token["training"], watch)
         except Diverged as diverged:
             record.status = "diverged"
             record.error = {"type": "Diverged", "message": str(diverged), "step": diverged.step}
@@ -152,23 +148,7 @@ class _Run:
         vocab, domains = prepared.tokenizer.vocab_size, tuple(prepared.store.domains)
         return solve(parts.shape, vocab=vocab, context=context, count=count, domains=domains)
 
-    def _curve_documents(self, prepared: Prepared, batches: Batches, flops: float) -> int:
-        """How many documents of the tune split a point of the curve may cost: a function of the plan alone.
-
-        Scoring reads a text about twice, for windows overlap by half, and costs a third of training on it.
-        """
-        least, most = CURVE_BYTES
-        points = max(1, round(1 / self.parts.recipe.score_every))
-        plan = self.parts.recipe.plan(batches, flops)
-        size = least
-        if plan.steps is not None:
-            size = min(most, max(least, round(CURVE_SHARE * plan.steps * batches.bytes_per_step * 3 / 2 / points)))
-        tune = prepared.store.split("tune")
-        return max(1, tune.documents * size // tune.bytes)
-
-    def _fit(
-        self, model: LanguageModel, batches: Batches, flops: float, score: Callable[[Any], Mapping[str, float]]
-    ) -> None:
+    def _fit(self, model: LanguageModel, batches: Batches, flops: float, watch: Watch) -> None:
         fitted = fit(
             model,
             batches,
@@ -177,12 +157,13 @@ class _Run:
             streams=self.streams,
             folder=self.folder,
             flops_per_token=flops,
-            score=lambda m: dict(score(m)),
+            score=watch.curve,
             checkpoint_seconds=self.parts.settings.checkpoint_seconds,
             nats=partial(token_nats, precision=self.parts.settings.precision),
+            watches=watch.watches,
         )
         spent = asdict(fitted)
-        self.record.warnings = spent.pop("warnings")
+        self.record.warnings = [*spent.pop("warnings"), *watch.warnings(spent)]
         spent.pop("scores")
         self.record.rounds = spent.pop("rounds")
         for told in self.record.rounds:
@@ -207,6 +188,8 @@ class _Run:
             self.record.metrics |= scores.scalars
             self.record.warnings = [*self.record.warnings, *scores.notes]
             self.record.provenance.setdefault("evaluators", {})[name] = evaluator.version
+            if scores.about is not None:
+                self.record.provenance.setdefault("evaluations", {}).update(scores.about)
             if scores.items is not None:
                 tables[name] = scores.items
         self.record.items = write_items(self.folder, tables)

@@ -32,6 +32,7 @@ class Settings:
     precision: Literal["bf16", "fp32"] = "bf16"
     compile: bool | Literal["auto"] = "auto"
     score_every: float = 0.1
+    watch: dict[str, int] | None = None
     root: str = "runs"
     cache: str = "runs/cache"
     archives: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ from tinylm.streams import Streams
 from tinylm.train.module import TrainingModule
 from tinylm.train.recipe import Batches, Fit, Machine, Recipe
 from tinylm.train.review import LEAST_TILT
-from tinylm.train.session import Nats, Score, Session
+from tinylm.train.session import Nats, Score, Session, Watches
 from tinylm.train.signals import StopSignals
 
 
@@ -34,6 +34,7 @@ def fit(
     score: Score | None,
     checkpoint_seconds: float,
     nats: Nats | None = None,
+    watches: Watches = (),
 ) -> Fit:
     """Train ``model`` in place.
 
@@ -45,15 +46,16 @@ def fit(
         score: called on the model at evenly spaced points; its result goes into the history.
         checkpoint_seconds: time between two checkpoints.
         nats: scores each target of a batch for the choice of text; rounds that choose none need none.
+        watches: (n, score): called on the model after every n steps; its result goes into the history.
 
     Raises:
-        Diverged: a loss, a gradient norm or a score was not finite.
+        Diverged: a loss, a gradient norm or a result of ``score`` was not finite.
         Interrupted: SIGTERM or Ctrl-C; a checkpoint has been written.
     """
     torch.set_num_threads(machine.threads)
     with StopSignals() as signals, _deterministic(machine):
         session = Session(
-            model, batches, recipe, streams, folder, flops_per_token, score, checkpoint_seconds, signals, nats
+            model, batches, recipe, streams, folder, flops_per_token, score, checkpoint_seconds, signals, nats, watches
         )
         if session.restore():
             session.meter.totals.resumed += 1

@@ -34,6 +34,7 @@ class Totals:
     scoring_flops: float = 0.0
     seconds: float = 0.0
     compile_seconds: float = 0.0
+    watch_seconds: float = 0.0
     peak_memory_bytes: int = 0
     resumed: int = 0
     compiled: bool = False

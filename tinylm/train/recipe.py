@@ -91,6 +91,7 @@ class Fit:
     """What a fit cost.
 
     seconds: training steps with their data; compilation, scores and checkpoints excluded.
+    watch_seconds: scores on the way.
     tokens: scored targets.  flops: by the model's own account, over all positions, padding included.
     scoring_flops: the part of ``flops`` that went into choosing the text of later rounds.
     resumed: how often it went on from a checkpoint.
@@ -108,6 +109,7 @@ class Fit:
     peak_memory_bytes: int
     resumed: int
     compiled: bool
+    watch_seconds: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -30,6 +30,7 @@ from tinylm.train.signals import StopSignals
 from tinylm.train.slots import Losses, Progress
 
 Score = Callable[[nn.Module], dict[str, float]]
+Watches = Sequence[tuple[int, Score]]  # (n, score): called after every n steps
 Nats = Callable[[nn.Module, Batch], Tensor]  # a loss for each target (B, T), 0 where there is none
 Sum = Callable[[Tensor], Tensor]  # over all processes
 
@@ -53,13 +54,14 @@ class Session:
         checkpoint_seconds: float,
         signals: StopSignals,
         nats: Nats | None = None,
+        watches: Watches = (),
     ) -> None:
         self.model = model
         self.batches = batches
         self.recipe = recipe
         self.streams = streams
         self.flops_per_token = flops_per_token
-        self.score = score
+        self.score, self.watches = score, watches
         self.checkpoint_seconds = checkpoint_seconds
         self.signals, self.nats = signals, nats
         if not 0 < recipe.score_every <= 1:
@@ -215,16 +217,22 @@ class Session:
         return dict(zip(names, numbers.tolist(), strict=True))
 
     def _record(self, before: float, after: float, rate: float, losses: Losses) -> bool:
-        """Score and log where due; False where a score is not finite."""
+        """Score and log where due; False where a score of the curve is not finite."""
         step = self.meter.totals.step
         if self.rank != 0:
             return True
         scores: dict[str, float] = {}
+        began = time.perf_counter()
         if self.score is not None and self.plan.scored(step, before, after):
             scores = self.score(self.model)
-            self.model.train()
         if not all(math.isfinite(value) for value in scores.values()):
             return False
+        for every, score in self.watches:
+            if step % every == 0:
+                scores = {**score(self.model), **scores}
+        if scores:
+            self.model.train()
+            self.meter.totals.watch_seconds += time.perf_counter() - began
         if scores or self.plan.logs(step, before, after):
             stats = {name: value.float().tolist() for name, value in losses.stats.items()}
             self.meter.log(self.round, rate, stats, scores)
