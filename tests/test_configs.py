@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -56,6 +57,9 @@ def test_every_option_makes_a_job(group: str, option: str, tmp_path: Path) -> No
         text = ["data=probe"]
     if option in ("floor", "bits_floor"):
         text = ["data=world"]
+    if option in ("lm_eval", "bits_lm_eval"):
+        (tmp_path / "copa_val.jsonl.gz").write_bytes(gzip.compress(b'{"query": "a", "choices": ["b", "c"], "gold": 0}'))
+        text += ["evaluate.lm_eval.tasks=[local_copa]", f"evaluate.lm_eval.data={tmp_path}"]
     if option == "hub":
         pytest.skip("asks the hub for its commit: tests/test_data_corpus.py stands in for it")
     assert rehearse([job_of(f"{group}={option}", *text)]) == []

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
+from tinylm.errors import UserError
 
 EVALUATE = """Score a trained model: a run of ours, or a checkpoint of another house by its folder or hub name.
 
@@ -19,6 +20,8 @@ examples:
   tinylm eval 3f2a --text books/*.txt data.document=file    every document of these files
   tinylm eval hf:smollm --split tune data=stdlib        a Llama, Qwen2, Mistral, Mixtral or GPT-2 checkpoint
   tinylm eval 3f2a evaluate=bits_effective_dimension    by other evaluators (`tinylm list variants`)
+  tinylm eval 3f2a --tasks local_blimp,local_piqa --data DIR    benchmarks on files in DIR (conf/tasks), into its record
+  tinylm eval 3f2a --tasks hellaswag --num-fewshot 5 --limit 100    lm-eval's own; with a limit only shown
 
 Overrides are those of `tinylm run`, of data, evaluate, machine and precision alone. The ± of bits per byte is one
 standard error over the documents scored."""
@@ -33,18 +36,23 @@ def eval_command(words: list[str]) -> int:
     parser.add_argument("--text", nargs="+", metavar="FILE", help="score these files; short for data=files --split all")
     parser.add_argument("--context", type=int, metavar="TOKENS", help="in a window (default: what the model has)")
     parser.add_argument("--json", action="store_true", help="print all scores, of documents too, as JSON")
+    parser.add_argument("--tasks", metavar="A,B", help="benchmarks by name; short for evaluate=lm_eval evaluate.tasks")
+    parser.add_argument("--data", metavar="DIR", help="the folder that local tasks read")
+    parser.add_argument("--limit", type=float, metavar="N", help="documents of each task, or below 1 their share")
+    parser.add_argument("--num-fewshot", type=int, metavar="N", help="examples before a question (default: the task's)")
     add_roots(parser)
     options = parser.parse_intermixed_args(words)
     named = options.text or []  # and all that follows, overrides too
     options.text = [word for word in named if "=" not in word or Path(word).exists()]
     options.overrides += [word for word in named if word not in options.text]
+    options.overrides += _benchmarks(options)
     print("\n".join(_scored(options)))
     return 0
 
 
 def _scored(options: argparse.Namespace) -> list[str]:
     """The lines to print."""
-    from tinylm.compose.evaluation import evaluate
+    from tinylm.compose.evaluation import evaluate, note
 
     found = evaluate(
         options.subject,
@@ -54,6 +62,7 @@ def _scored(options: argparse.Namespace) -> list[str]:
         context=options.context,
         progress=_Progress(),
     )
+    where = note(found, [Path(root) for root in roots(options)]) if options.tasks and options.limit is None else None
     if options.json:
         scores = {
             name: {"scalars": said.scalars, "items": said.items, "notes": said.notes}
@@ -67,11 +76,14 @@ def _scored(options: argparse.Namespace) -> list[str]:
     ]
     scalars = {name: value for said in found.scores.values() for name, value in said.scalars.items()}
     errors = {name: error for said in found.scores.values() for name, error in _errors(said).items()}
+    errors |= {name: error for name in scalars if (error := scalars.get(f"{name}_stderr")) is not None}
+    scalars = {name: value for name, value in scalars.items() if not name.endswith("_stderr")}
     width = max(map(len, scalars), default=0)
     for name, value in scalars.items():
         shown = f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4f}"
         lines.append(f"{name:<{width}}  {shown}" + (f" ± {errors[name]:.4f}" if name in errors else ""))
-    return [*lines, *(f"note: {note}" for said in found.scores.values() for note in said.notes)]
+    lines += [f"note: {note}" for said in found.scores.values() for note in said.notes]
+    return [*lines, *([f"written into {where}"] if where is not None else [])]
 
 
 def _errors(scores: Any) -> dict[str, float]:
@@ -86,6 +98,18 @@ def _errors(scores: Any) -> dict[str, float]:
         return {}
     error = standard_error(np.array(items["bits"]), np.array(items["bytes"]))
     return {} if error is None else {name: error}
+
+
+def _benchmarks(options: argparse.Namespace) -> list[str]:
+    """The overrides that ``--tasks`` and what goes with it are short for."""
+    if options.tasks is None:
+        if options.data or options.limit is not None or options.num_fewshot is not None:
+            raise UserError("--data, --limit and --num-fewshot say how benchmarks are read; name some with --tasks")
+        return []
+    said = {"tasks": options.tasks.split(","), "data": options.data, "limit": options.limit}
+    said |= {"num_fewshot": options.num_fewshot}
+    told = [f"evaluate.lm_eval.{name}={json.dumps(value)}" for name, value in said.items() if value is not None]
+    return ["evaluate=lm_eval", *told, f"+evaluate.lm_eval.progress={json.dumps(sys.stderr.isatty())}"]
 
 
 def _files(text: list[str] | None) -> list[str]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "show": ("tinylm.cli.show", "show one run: what it is, cost and scored"),
     "diff": ("tinylm.cli.show", "show in what two runs differ"),
     "eval": ("tinylm.cli.evaluate", "score a trained model again, on its own text or on other text"),
+    "lm-eval": ("tinylm.cli.harness", "lm-eval's own command line, with our models and tasks"),
     "sample": ("tinylm.cli.sample", "let a trained model go on with a text"),
     "export": ("tinylm.cli.export", "write a run's model for transformers"),
     "extract": ("tinylm.cli.extract", "the part of a model that one domain needs"),
@@ -62,7 +63,7 @@ def dispatch(words: list[str]) -> int:
             return 0
         if name not in COMMANDS:
             raise UserError(f"there is no command {name!r}{nearest(name, COMMANDS)}")
-        return int(vars(importlib.import_module(COMMANDS[name][0]))[f"{name}_command"](words[1:]))
+        return int(vars(importlib.import_module(COMMANDS[name][0]))[f"{name.replace('-', '_')}_command"](words[1:]))
     except UserError as error:
         print(f"tinylm: {error}", file=sys.stderr)
         return 2

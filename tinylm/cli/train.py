@@ -94,16 +94,19 @@ def _invoke(options: argparse.Namespace, flags: list[str], first: list[str], wor
 
     flags += ["--config-dir", options.config_dir] if options.config_dir else []
     flags += ["--cfg", options.cfg] if options.cfg else []
-    overrides = [_launcher(word) for word in options.overrides]
+    overrides = [_spelled_out(word) for word in options.overrides]
     stray = [word for word in overrides if "=" not in word and not word.startswith("~")]
     if stray:
         raise UserError(f"{stray[0]!r} is not an override; write key=value{_did_you_mean(stray[0])}")
     return invoke([*flags, *first, *overrides], command=shlex.join(["tinylm", command, *words]))
 
 
-def _launcher(word: str) -> str:
-    """``launcher=serial`` is short for ``hydra/launcher=serial``."""
-    return f"hydra/{word}" if word.startswith("launcher=") else word
+def _spelled_out(word: str) -> str:
+    """``launcher=serial`` is short for ``hydra/launcher=serial``, ``evaluate.tasks`` for ``evaluate.lm_eval.tasks``."""
+    for short, long in (("launcher=", "hydra/launcher="), ("evaluate.tasks=", "evaluate.lm_eval.tasks=")):
+        if word.startswith(short):
+            return long + word.removeprefix(short)
+    return word
 
 
 def _did_you_mean(word: str) -> str:

@@ -42,6 +42,6 @@ def variants(own: str | None = None) -> dict[str, str]:
     for root in [config_root(), *_own(own)]:
         for path in sorted(root.rglob("*.yaml")):
             group = path.parent.relative_to(root).as_posix()
-            if group not in (".", "sweeps") and not group.startswith("hydra"):
+            if group not in (".", "sweeps", "tasks") and not group.startswith("hydra"):
                 found.setdefault(group, []).append(path.stem)
     return {group: ", ".join(sorted(set(options))) for group, options in sorted(found.items())}

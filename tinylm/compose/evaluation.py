@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -94,6 +95,20 @@ def evaluate(
     scores = {key: evaluator(subject) for key, evaluator in evaluators.items()}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Evaluation(name, parameters, type(corpus).__name__.lower(), window, config["precision"], scores)
+
+
+def note(found: Evaluation, roots: Sequence[Path]) -> Path | None:
+    """Add scalars to the record of the run that they are of; the record, or None for a model of another house."""
+    if found.subject.startswith(ELSEWHERE):
+        return None
+    folder = locate(found.subject, roots)
+    with FileLock(folder / "run.lock"):
+        record = RunRecord.read(folder)
+        for said in found.scores.values():
+            record.metrics |= said.scalars
+            record.provenance["evaluations"] = {**record.provenance.get("evaluations", {}), **(said.about or {})}
+        record.write(folder)
+    return folder / "record.json"
 
 
 def _composed(overrides: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:

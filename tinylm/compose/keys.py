@@ -138,7 +138,7 @@ def identify(config: Mapping[str, Any], parent: Job | None) -> dict[str, Any]:
     """What enters the key: ``config`` without the nodes that change no number, paths replaced by content hashes, the
     words that name a parent by the parent's key."""
     kept = {name: value for name, value in config.items() if name not in OUTSIDE}
-    kept |= {name: _addressed(kept[name]) for name in ("data", "tokenizer", "init")}
+    kept |= {name: _addressed(kept[name]) for name in ("data", "tokenizer", "init", "evaluate")}
     if parent is not None:
         kept["init"] = {**kept["init"], "parent": parent.key}
     return _without_neutral(kept)
@@ -160,7 +160,7 @@ def _addressed(node: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _content(node: str) -> dict[str, str | None]:
-    """Content hashes of a corpus, a tokenizer or a checkpoint.
+    """Content hashes of a corpus, a tokenizer, a checkpoint or benchmarks.
 
     Cached for the process: the jobs of a sweep mostly share them.
     """

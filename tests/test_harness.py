@@ -1,0 +1,325 @@
+"""lm-eval's tasks on our models: as its own `hf` model scores them, on files, in a run and from both command lines."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+import transformers
+from lm_eval.api.instance import Instance
+from lm_eval.tasks import TaskManager
+from test_pretrained import llama, trained
+from tiny_tokenizers import TEXTS, form
+
+from tests.commands import PROJECT, SMALL, text_files
+from tinylm.cli.main import dispatch
+from tinylm.compose.main import invoke
+from tinylm.data.tokens import Tokenizer
+from tinylm.errors import UserError
+from tinylm.evaluate.harness import local, tasks
+from tinylm.evaluate.harness.likelihood import likelihoods
+from tinylm.evaluate.harness.model import HarnessModel
+from tinylm.exchange.checkpoint import read
+from tinylm.record import RunRecord
+
+REAL = PROJECT.parent / "shared" / "data" / "eval"
+WINDOW = 64
+Asked = tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, HarnessModel]:
+    """lm-eval's `hf` model and ours, of one checkpoint."""
+    from lm_eval.models.huggingface import HFLM
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    backend = tokenizers.Tokenizer.from_str(form("letters"))
+    ours = Tokenizer(backend)
+    sizes = {"vocab_size": 600, "max_position_embeddings": WINDOW}
+    made = trained(functools.partial(llama, bos_token_id=ours.bos, eos_token_id=ours.eos, **sizes))
+    made.save_pretrained(folder)
+    marks = [backend.id_to_token(index) for index in (ours.bos, ours.eos)]
+    adding = tokenizers.Tokenizer.from_str(form("letters"))
+    adding.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{marks[0]} $A", special_tokens=[(marks[0], ours.bos)]
+    )
+    theirs = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=adding, bos_token=marks[0], eos_token=marks[1], pad_token=marks[1]
+    )
+    hf = HFLM(pretrained=made, tokenizer=theirs, batch_size=16, max_length=WINDOW)
+    return hf, HarnessModel(read(folder).model, ours, progress=False)
+
+
+def instances(kind: Any, arguments: list[tuple[Any, ...]]) -> list[Instance]:
+    return [Instance(request_type=kind, doc={}, arguments=one, idx=index) for index, one in enumerate(arguments)]
+
+
+def minimal_pairs(count: int) -> list[tuple[str, str]]:
+    """Sentences and the same with two neighbouring words exchanged."""
+    draw = random.Random(0)
+    words = [word for word in " ".join(TEXTS).split() if word.isalpha() and len(word) < 9]
+    made = []
+    for _ in range(count):
+        start, length = draw.randrange(len(words) - 20), draw.randrange(4, 14)
+        good = words[start : start + length]
+        place = draw.randrange(length - 1)
+        bad = [*good[:place], good[place + 1], good[place], *good[place + 2 :]]
+        made.append((" ".join(good), " ".join(bad)))
+    return made
+
+
+def questions() -> list[list[Asked]]:
+    """As BLiMP asks (no context), as PIQA (one context, several answers) and as LAMBADA (a last word)."""
+    pairs = minimal_pairs(200)
+    blimp = [[("", f" {good}"), ("", f" {bad}")] for good, bad in pairs]
+    piqa = [
+        [(f"Question: {good}\nAnswer:", f" {answer}") for answer in (pairs[at - 1][0], pairs[at - 2][1], "yes")]
+        for at, (good, _) in enumerate(pairs[:60])
+    ]
+    lambada = [[(" ".join(text.split()[:-1]), f" {text.split()[-1]}")] for text, _ in pairs[:60]]
+    over = [[("too long a context " * 30 + good, f" {good}"), (" ", good), (good, " x")] for good, _ in pairs[:12]]
+    return [*blimp, *piqa, *lambada, *over]
+
+
+def test_likelihoods_and_choices_are_those_of_lm_evals_own_model(both: tuple[Any, HarnessModel]) -> None:
+    asked = questions()
+    flat = instances("loglikelihood", [request for question in asked for request in question])
+    theirs, ours = (lm.loglikelihood(flat, disable_tqdm=True) for lm in both)
+    assert [nats for nats, _ in ours] == pytest.approx([nats for nats, _ in theirs], abs=1e-3)
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
+    answers = [iter(theirs), iter(ours)]
+    for question in asked:
+        chosen = [max(range(len(question)), key=[next(side)[0] for _ in question].__getitem__) for side in answers]
+        assert chosen[0] == chosen[1]
+    assert len({round(nats, 3) for nats, _ in ours}) > 500, "different requests have different answers"
+
+
+def test_whole_texts_and_generations_are_those_of_lm_evals_own_model(both: tuple[Any, HarnessModel]) -> None:
+    hf, ours = both
+    texts = [(text,) for text in ("short", TEXTS[1][:900], minimal_pairs(1)[0][0])]
+    hf.add_bos_token = False  # else it counts the BOS as text
+    expected = hf.loglikelihood_rolling(instances("loglikelihood_rolling", texts), disable_tqdm=True)
+    hf.add_bos_token = None
+    found = ours.loglikelihood_rolling(instances("loglikelihood_rolling", texts), disable_tqdm=True)
+    assert found == pytest.approx(expected, abs=1e-2)
+    assert ours.loglikelihood_rolling(instances("loglikelihood_rolling", [("",)])) == [0.0]
+
+    wanted = {"until": ["\n\n", "ing"], "max_gen_toks": 24}
+    prompts = [(good, dict(wanted)) for good, _ in minimal_pairs(12)]
+    expected = hf.generate_until(instances("generate_until", prompts), disable_tqdm=True)
+    assert ours.generate_until(instances("generate_until", prompts), disable_tqdm=True) == expected
+    assert len(set(expected)) > 6
+    sampled = [("the cat", {"do_sample": True, "temperature": 1.0, "max_gen_toks": 8, "until": []})] * 2
+    drawn = ours.generate_until(instances("generate_until", sampled))
+    assert drawn == ours.generate_until(instances("generate_until", sampled))
+    assert drawn[0] != drawn[1]
+
+
+def test_what_lm_evals_own_model_refuses_is_scored_once(both: tuple[Any, HarnessModel]) -> None:
+    """A continuation longer than the window: its tokens are those of a whole text; and one that a merge swallows."""
+    ours = both[1]
+    text = TEXTS[0][:700]
+    assert len(ours.tok_encode(text)) > 2 * WINDOW
+    (whole,) = ours.loglikelihood_rolling(instances("loglikelihood_rolling", [(text,)]))
+    ((nats, greedy),) = ours.loglikelihood(instances("loglikelihood", [("", text)]), disable_tqdm=True)
+    assert nats == pytest.approx(whole)
+    assert not greedy
+    pairs = [(context[1], [ours.vocabulary.eos]) for context in [("", [1, 2, 3]), ("", [1, 2])]]
+    alone = [likelihoods(ours.model, [pair], window=WINDOW)[0] for pair in pairs]
+    assert [one.nats for one in likelihoods(ours.model, pairs * 3, window=WINDOW, rows=1)] == pytest.approx(
+        [one.nats for one in alone] * 3
+    )
+
+
+def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    folder.mkdir(exist_ok=True)
+    with gzip.open(folder / name, "wt", encoding="utf-8") as file:
+        file.write("\n".join(json.dumps(row) for row in rows))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every file that the shipped tasks read, of made questions."""
+    made = tmp_path / "benchmarks"
+    pairs = minimal_pairs(4)
+    index = TaskManager(include_path=str(tasks.shipped()), include_defaults=False).task_index
+    shipped = [entry.cfg for entry in index.values() if entry.cfg and "dataset_kwargs" in entry.cfg]
+    plain = [
+        {"query": good, "choices": [good, bad, "neither"][: 2 + at % 2], "gold": at % 2, "context": good}
+        | {"continuation": bad, "support": good, "question": bad, "correct_answer": "it", "distractor1": "a"}
+        | {"distractor2": "b", "distractor3": "c"}
+        for at, (good, bad) in enumerate(pairs)
+    ]
+    listed = "\n A. one\n B. two"
+    lettered = [{"query": f"Question: {good}?{listed}\nAnswer:", "choices": ["A", "B"], "gold": 1} for good, _ in pairs]
+    for config in shipped:
+        for split, name in config["dataset_kwargs"].items():
+            written(made, name, lettered if split == "train" else plain)
+    paradigms = [member["dataset_kwargs"]["only"]["UID"] for member in index["local_blimp"].cfg["task"]]
+    assert len(set(paradigms)) == 67
+    written(
+        made,
+        "blimp.dev.jsonl.gz",
+        [{"UID": name, "sentence_good": good, "sentence_bad": bad} for name in paradigms for good, bad in pairs[:2]],
+    )
+    monkeypatch.setenv(local.FOLDER, str(made))
+    return made
+
+
+def test_every_shipped_task_asks_what_its_file_says(folder: Path) -> None:
+    loaded = tasks.load(["local"])
+    named = {path.stem for path in tasks.shipped().glob("*.yaml") if not path.stem.startswith(("local", "glam"))}
+    assert {name.removeprefix("local_") for name in loaded.group_map["local"]} == named
+    for name, task in loaded.tasks.items():
+        task.set_config("num_fewshot", 0)
+        task.build_all_requests(limit=2, rank=0, world_size=1)
+        assert all(continuation.strip() for _, continuation in (request.args for request in task.instances)), name
+    easy = loaded.tasks["local_arc_easy"]
+    assert [example["choices"] for example in easy.fewshot_docs()] == [["one", "two"]] * 4, "no letters"
+    row = {"query": "Q: which?\n A. a\n B. b\nAnswer:", "choices": ["A", "B", "C"]}
+    assert local.spelled_out(row) == row
+
+
+def test_scores_of_a_run_land_in_its_record_and_its_history(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    narrowed(monkeypatch)
+    asked = "evaluate.tasks=[local_piqa,local_copa]"
+    words = [*text_files(tmp_path / "text"), *SMALL, f"root={tmp_path}/runs", "evaluate=lm_eval"]
+    assert dispatch(["run", *words, asked, "watch={lm_eval: 4}"]) == 0
+    (path,) = (tmp_path / "runs").glob("*/record.json")
+    record = RunRecord.read(path.parent)
+    metrics, about = record.metrics, record.provenance["evaluations"]
+    assert {"local_piqa/acc", "local_piqa/answer_bits_per_byte_stderr", "local_copa/acc_norm_stderr"} <= metrics.keys()
+    assert about["local_copa"] | {"lm_eval": ""} == {
+        "version": 1.0, "num_fewshot": 0, "documents": 4, "of": 4, "lm_eval": ""
+    }  # fmt: skip
+    history = [json.loads(line) for line in (path.parent / "history.jsonl").read_text().splitlines()]
+    watched = {line["step"]: line["local_copa/answer_bits_per_byte"] for line in history if "local_copa/acc" in line}
+    assert list(watched) == [4]
+    assert watched[4] != metrics["local_copa/answer_bits_per_byte"]
+    assert record.cost["watch_seconds"] > 0
+
+    again = ["eval", record.key, f"--root={tmp_path}/runs", "--tasks", "local_copa", "--num-fewshot", "0"]
+    assert dispatch([*again, "--limit", "2"]) == 0
+    assert "written into" not in capfd.readouterr().out
+    assert dispatch(again) == 0
+    said = capfd.readouterr().out
+    assert "written into" in said
+    after = RunRecord.read(path.parent)
+    for name in ("acc", "acc_stderr", "answer_bits_per_byte"):
+        assert after.metrics[f"local_copa@0/{name}"] == pytest.approx(metrics[f"local_copa/{name}"], rel=1e-5)
+    assert after.provenance["evaluations"]["local_copa@0"]["num_fewshot"] == 0
+
+    written(folder, "copa_val.jsonl.gz", [{"query": "a", "choices": ["b", "c"], "gold": 0}])
+    assert key_of(*words, asked) != key_of(*words, "evaluate.tasks=[local_piqa]")
+    for wrong, complaint in (
+        (["watch={lm_evil: 4}"], "did you mean 'lm_eval'?"),
+        (["watch={lm_eval: 0}"], "watch={lm_eval: 500}"),
+        (["evaluate.tasks=[local_kopa]"], "did you mean 'local_copa'?"),
+        ([asked, f"evaluate.lm_eval.data={tmp_path}"], "piqa_val.jsonl.gz: there is no such file"),
+    ):
+        assert dispatch(["run", *words, *wrong]) == 2
+        assert complaint in capfd.readouterr().err
+
+
+def key_of(*words: str) -> str:
+    from tests import test_keys
+
+    test_keys.keys._content.cache_clear()
+    return test_keys.key_of(*(word.replace("evaluate.tasks", "evaluate.lm_eval.tasks") for word in words))
+
+
+def narrowed(monkeypatch: pytest.MonkeyPatch, *folders: str) -> None:
+    """lm-eval's own tasks are those of a few folders of it: to go through all takes half of a minute."""
+    made = TaskManager.__init__
+    import lm_eval.tasks
+
+    theirs = Path(lm_eval.tasks.__file__).parent
+
+    def few(self: TaskManager, *given: Any, include_path: Any = None, **options: Any) -> None:
+        known = [include_path] if isinstance(include_path, str) else list(include_path or [])
+        more = [] if options.get("include_defaults") is False else [str(theirs / name) for name in folders]
+        made(self, *given, **{**options, "include_path": [*more, *known], "include_defaults": False})
+
+    monkeypatch.setattr(TaskManager, "__init__", few)
+    tasks._manager.cache_clear()
+    monkeypatch.setattr(tasks, "_manager", functools.lru_cache(tasks._manager.__wrapped__))
+
+
+def test_lm_evals_own_command_line_knows_our_models_and_tasks(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    narrowed(monkeypatch)
+    words = [*text_files(tmp_path / "text"), *SMALL, f"root={tmp_path}/runs"]
+    record = invoke(words, command="").record
+    assert record is not None
+    run = ["lm-eval", "run", "--model", "tinylm", "--tasks", "local_copa", "--limit", "3"]
+    of = f"run={record.key},root={tmp_path}/runs"
+    assert dispatch([*run, "--model_args", of, "--output_path", str(tmp_path / "out.json")]) == 0
+    assert "local_copa" in capfd.readouterr().out
+    (told,) = tmp_path.glob("out*.json")
+    theirs = json.loads(told.read_text())["results"]["local_copa"]["acc,none"]
+    assert dispatch(["eval", record.key, f"--root={tmp_path}/runs", "--tasks=local_copa", "--limit=3", "--json"]) == 0
+    ours = json.loads(capfd.readouterr().out)["scores"]["lm_eval"]
+    assert dispatch(["eval", record.key, f"--root={tmp_path}/runs", "--tasks=local_blimp"]) == 0
+    blimp = RunRecord.read(tmp_path / "runs" / record.key).metrics
+    paradigms = [blimp[name] for name in blimp if name.startswith("local_blimp::") and name.endswith("/acc")]
+    assert len(paradigms) == 67
+    assert blimp["local_blimp/acc"] == pytest.approx(sum(paradigms) / 67)
+    assert ours["scalars"]["local_copa/acc"] == pytest.approx(theirs)
+    assert ours["items"]["document"] == [0, 1, 2]
+    for wrong, complaint in (
+        (["--model_args", "run=ffff"], "no ended run's key begins with 'ffff'"),
+        (["--model_args", f"{of},size=3"], "size is not known"),
+        (["--no-such-flag"], "lm-eval refuses"),
+    ):
+        assert dispatch([*run, *wrong]) == 2
+        assert complaint in capfd.readouterr().err
+
+
+def test_without_a_network_lm_evals_own_tasks_fail_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*given: Any, **options: Any) -> None:
+        raise ConnectionError("Couldn't reach 'baber/piqa' on the Hub\n(offline)")
+
+    narrowed(monkeypatch, "piqa")
+    monkeypatch.setattr("datasets.load_dataset", unreachable)
+    with pytest.raises(UserError, match=r"baber/piqa.* with a network .*--data DIR\): local_arc_challenge") as caught:
+        tasks.load(["piqa"])
+    assert "\n" not in str(caught.value)
+
+
+def test_glams_suite_is_made_of_tasks_that_lm_eval_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrowed(
+        monkeypatch,
+        *("triviaqa", "nq_open", "webqs", "squadv2", "lambada", "drop", "coqa", "hellaswag", "storycloze", "wsc273"),
+        *("winogrande", "race", "piqa", "arc", "openbookqa", "super_glue", "glue/rte", "anli"),
+    )
+    index = tasks._manager(True, None).task_index
+    generation, understanding = (group["task"] for group in index["glam"].cfg["task"])
+    assert (len(generation), len(understanding)) == (8 - 1, 21 - 1), "QuAC and RACE-m are not there"
+    assert {name for name in [*generation, *understanding] if name not in index} == set()
+    assert {name: index[name].cfg.get("num_fewshot") for name in index if name.startswith("glam_")} == {
+        "glam_zero_shot": 0,
+        "glam_one_shot": 1,
+        "glam_few_shot": 5,
+    }
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real benchmarks are not beside the project (../shared/data/eval)")
+def test_real_questions_are_answered_as_by_lm_evals_own_model(
+    both: tuple[Any, HarnessModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(local.FOLDER, str(REAL))
+    loaded = tasks.load(["local_lambada", "local_piqa"])
+    for task in loaded.tasks.values():
+        task.set_config("num_fewshot", 0)
+        task.build_all_requests(limit=24, rank=0, world_size=1)
+        theirs, ours = (lm.loglikelihood(task.instances, disable_tqdm=True) for lm in both)
+        assert [nats for nats, _ in ours] == pytest.approx([nats for nats, _ in theirs], abs=1e-2, rel=1e-4)
