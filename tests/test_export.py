@@ -279,7 +279,7 @@ def test_a_card_has_the_interval_of_its_seeds_and_no_html(tmp_path: Path) -> Non
     assert (mean, n) == (2.0, 3)
     assert half == pytest.approx(4.302653 / 3**0.5, rel=1e-6)  # t of two degrees of freedom
     records[0].warnings = ["<script>alert(1)</script>"]
-    page = card(records[0], Proof("LlamaForCausalLM", 1e-6, "5"), "<b>", {"bits_per_byte": "2 ± 1"})
+    page = card(records[0], Proof("LlamaForCausalLM", 1e-6, 9.0, "5"), "<b>", {"bits_per_byte": "2 ± 1"})
     assert "<script>" not in page
     assert "<b>" not in page
     assert "| bits_per_byte | 1.0000 | 2 ± 1 |" in page

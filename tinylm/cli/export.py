@@ -29,7 +29,7 @@ def export_command(words: list[str]) -> int:
 
     proof = export(options.key, Path(options.folder), [Path(root) for root in roots(options)])
     print(
-        f"{options.folder}: {proof.architecture}; transformers {proof.version} gives the same logits to "
-        f"{proof.difference:.1e} and the same ids; its README.md wants a licence from you"
+        f"{options.folder}: {proof.architecture}; transformers {proof.version} gives the same ids, and the "
+        f"same logits to {proof.difference:.1e} of up to {proof.largest:.3g}; its README.md wants a licence from you"
     )
     return 0

@@ -58,7 +58,7 @@ def card(record: RunRecord, proof: Proof, folder: str, spreads: Mapping[str, str
         f"## Training\n\n{_training(record)}",
         f"## Scores\n\n{_scores(record, spreads)}",
         f"## This export\n\nThe weights are in fp32. transformers {proof.version} gives the logits of the run to "
-        f"{proof.difference:.1e} at most, on random tokens.",
+        f"{proof.difference:.1e}, of logits up to {proof.largest:.3g}, on random tokens.",
     ]
     if record.warnings:
         parts.insert(-1, "## Read with care\n\n" + "\n".join(f"- {_text(warning)}" for warning in record.warnings))
@@ -111,7 +111,7 @@ def _scores(record: RunRecord, spreads: Mapping[str, str]) -> str:
     return (
         "\n".join(lines)
         + "\n\nBits per byte and losses (nats a token) are of documents that were not trained on, each "
-        "read from its beginning."
+        f"read from its beginning, in {record.config['precision']}."
     )
 
 

@@ -35,11 +35,13 @@ class Proof:
     Fields:
         architecture: its class there.
         difference: the largest between its logits and ours, on random ids.
+        largest: logit of ours there.
         version: of transformers.
     """
 
     architecture: str
     difference: float
+    largest: float
     version: str
 
 
@@ -88,8 +90,8 @@ def export(model: LanguageModel, tokenizer: Tokenizer, folder: Path, card: Calla
             write_text(unfinished / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         save_file(written(model, family), unfinished / "model.safetensors", metadata={"format": "pt"})
         with _quiet(transformers):
-            difference = _compared(transformers, unfinished, model, tokenizer)
-        proof = Proof(family.architecture, difference, transformers.__version__)
+            difference, largest = _compared(transformers, unfinished, model, tokenizer)
+        proof = Proof(family.architecture, difference, largest, transformers.__version__)
         write_text(unfinished / "README.md", card(proof))
         if folder.is_dir():
             folder.rmdir()  # empty
@@ -148,8 +150,8 @@ def _quiet(transformers: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _compared(transformers: Any, folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> float:
-    """The largest difference of logits on random ids.
+def _compared(transformers: Any, folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> tuple[float, float]:
+    """The largest difference of logits on random ids, and the largest logit.
 
     Raises:
         UserError: it is no rounding, or texts get other ids.
@@ -170,8 +172,9 @@ def _compared(transformers: Any, folder: Path, model: LanguageModel, tokenizer: 
     with torch.inference_mode():
         ours_BTV = model.head(model(Batch(ids_BT, torch.full_like(ids_BT, IGNORE))).hidden_BTD)
         difference = (loaded(input_ids=ids_BT, use_cache=False).logits - ours_BTV).abs().max().item()
-    if not difference <= TOLERANCE * max(1.0, ours_BTV.abs().max().item()):
+    largest = ours_BTV.abs().max().item()
+    if not difference <= TOLERANCE * max(1.0, largest):
         raise UserError(
             f"nothing is written: transformers {transformers.__version__} gives other logits, by up to {difference:.2g}"
         )
-    return difference
+    return difference, largest
