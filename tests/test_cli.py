@@ -141,6 +141,12 @@ def test_a_run_is_shown_found_sampled_and_pruned(tmp_path: Path) -> None:
     said = tinylm(*greedy, cwd=tmp_path)
     assert said.stdout.startswith("the cat")
     assert said.stdout == tinylm(*greedy, cwd=tmp_path).stdout
+    drawn = ["--samples", "2", "--temperature", "1", "--top-p", "0.9", "--speed"]
+    both = tinylm("sample", key, "--prompt", "the cat", "--prompt", "a", *drawn, cwd=tmp_path)
+    assert [line for line in both.stdout.splitlines() if line.startswith("--- ")] == [
+        f"--- prompt {place} of 2, text {number} of 2" for place in (1, 2) for number in (1, 2)
+    ]
+    assert "ms a token with the cache" in both.stderr
 
     weights = record.parent / "weights.safetensors"
     assert "would delete" in tinylm("prune", "--dry-run", "--weights", cwd=tmp_path).stdout

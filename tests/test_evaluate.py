@@ -16,6 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import tiny_model, with_shape
+from torch.utils.flop_counter import FlopCounterMode
 
 from tinylm.batch import Batch
 from tinylm.errors import UserError
@@ -24,10 +25,13 @@ from tinylm.evaluate.effective_dimension import EffectiveDimension, components
 from tinylm.evaluate.evaluator import Scores, Subject, Text
 from tinylm.evaluate.extrapolation import Extrapolation, ending
 from tinylm.evaluate.floor import Floor
-from tinylm.evaluate.latency import Latency, LiveBytes
+from tinylm.evaluate.generate import following, generate
+from tinylm.evaluate.int8 import Int8, nearest, rounded, sizes
+from tinylm.evaluate.latency import Latency, LiveBytes, pace
 from tinylm.evaluate.layer_skip import LayerSkip
 from tinylm.evaluate.routing import Routing
-from tinylm.evaluate.sample import sample
+from tinylm.evaluate.sample import sample, samples
+from tinylm.model.accounting import flops_per_token
 from tinylm.model.attention.window import Window
 from tinylm.model.ffn.expert_choice import ExpertChoice
 from tinylm.model.ffn.moe import MoE
@@ -36,6 +40,7 @@ from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
 from tinylm.model.position.alibi import ALiBi
 from tinylm.model.position.learned import Learned
+from tinylm.model.position.none import NoPosition
 
 CONTEXT = 8
 MODEL = tiny_model(with_shape(vocab=258, context=CONTEXT))
@@ -154,6 +159,7 @@ def test_repeats_exactly_and_leaves_the_model_as_it_was() -> None:
     [
         ("bits", BitsPerByte),
         ("latency", Latency),
+        ("int8", Int8),
         ("effective_dimension", EffectiveDimension),
         ("layer_skip", LayerSkip),
         ("routing", Routing),
@@ -239,20 +245,78 @@ def test_live_bytes_follow_what_lives() -> None:
 
 
 def test_latency_is_the_median_and_memory_repeats_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    took = iter([100.0, 3.0, 1.0, 2.0, 100.0, 5.0, 4.0, 7.0])  # each after one to warm up
-    clock = iter([reading for seconds in took for reading in (0.0, seconds)])
     of = subject(b"abc")
+    decode, first, prefill = [3.0, 1.0, 2.0], [6.0, 4.0, 8.0], [5.0, 4.0, 7.0]
+    texts = zip([100.0, 100.0, *first], [100.0, 100.0, *decode], strict=True)  # that for memory, and one to warm up
+    clock = iter([t for a, b in texts for t in (0.0, a, a + b)] + [t for a in (100.0, *prefill) for t in (0.0, a, a)])
     with monkeypatch.context() as patched:
         patched.setattr("tinylm.evaluate.latency.time.perf_counter", lambda: next(clock))
         scalars = Latency(prompt=3, tokens=4, repeats=3)(of).scalars
-    assert scalars["decode_ms_per_token_uncached"] == 500
+    assert next(clock, None) is None
+    assert scalars["decode_ms_per_token"] == 500
+    assert scalars["decode_tokens_per_second"] == 2
+    assert scalars["time_to_first_token_ms"] == 6000
     assert scalars["prefill_tokens_per_second"] == CONTEXT / 5
-    peak = scalars["decode_peak_mib"]
+    assert scalars["latency_threads"] == torch.get_num_threads()
+    shape, peak = MODEL.shape, scalars["decode_peak_mib"]
+    assert scalars["cache_mib"] * 2**20 == 2 * shape.depth * CONTEXT * shape.kv_heads * shape.head_dim * 4
     assert Latency(prompt=3, tokens=4, repeats=1)(of).scalars["decode_peak_mib"] == peak
     weights = sum(parameter.nbytes for parameter in MODEL.parameters()) / 2**20
-    assert Latency(prompt=6, tokens=4, repeats=1)(of).scalars["decode_peak_mib"] > peak > weights
+    assert scalars["model_mib_fp32"] == 2 * scalars["model_mib_bf16"] == weights
+    assert Latency(prompt=4, tokens=4, repeats=1)(of).scalars["decode_peak_mib"] > peak > weights
     with pytest.raises(UserError, match=r"latency\.tokens is 0"):
         Latency(tokens=0)(of)
+
+
+def test_the_cache_is_faster_than_reading_all_again() -> None:
+    """In operations that are counted, so that no other program's work is in them."""
+    model = tiny_model(with_shape(context=64), position=NoPosition).eval()
+    with FlopCounterMode(display=False) as cached, torch.no_grad():
+        generate(model, [list(range(20))], tokens=30)
+    with FlopCounterMode(display=False) as each, torch.no_grad():
+        for size in range(20, 50):
+            following(model, [[0] * size])
+    once = flops_per_token(model, 1)
+    assert cached.get_total_flops() < 0.1 * each.get_total_flops()
+    assert cached.get_total_flops() > 49 * (once["forward"] - once["head"])
+    seconds = pace(model, list(range(20)), 3)
+    assert len(seconds) == 2
+    assert min(seconds) > 0
+
+
+def test_int8_rows_have_their_own_scale_and_all_comes_back() -> None:
+    texts = [b"a document of bytes", b"another, a good deal longer than a window"]
+    shape = with_shape(vocab=258, context=CONTEXT)
+    model = tiny_model(shape, ffn=partial(MoE, experts=3, k=1))
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    of = replace(subject(*texts), model=model)
+    exact, scores = BitsPerByte()(of).scalars, Int8()(of)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+    lost = scores.scalars["int8_bits_per_byte"] - exact["bits_per_byte"]
+    assert scores.scalars["int8_bits_lost"] == lost
+    assert 0 < abs(lost) < 0.05
+    with rounded(model):
+        for name, parameter in model.named_parameters():
+            if parameter.dim() < 2:
+                assert torch.equal(parameter, before[name]), name
+                continue
+            scale = before[name].abs().amax(-1, keepdim=True) / 127.5
+            steps = parameter / scale
+            torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
+            assert ((parameter - before[name]).abs() <= 0.5001 * scale).all(), name
+    found = sizes(model)
+    rows = {name: value.numel() // value.shape[-1] for name, value in before.items() if value.dim() > 1}
+    vectors = sum(value.numel() for value in before.values() if value.dim() == 1)
+    numbers = sum(value.numel() for value in before.values()) - vectors
+    assert found["int8"] == numbers + 4 * sum(rows.values()) + 4 * vectors
+
+
+def test_int8_is_that_of_torchao() -> None:
+    tensors = pytest.importorskip("torchao.quantization.quantize_.workflows.int8.int8_tensor")
+    granularity = pytest.importorskip("torchao.quantization.granularity")
+    weight = torch.randn(40, 24, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 3, 40)[:, None]
+    theirs = tensors.Int8Tensor.from_hp(weight, granularity.PerRow()).dequantize()
+    torch.testing.assert_close(nearest(weight), theirs, rtol=1e-6, atol=0)
 
 
 def test_sampling() -> None:
@@ -266,7 +330,12 @@ def test_sampling() -> None:
     greedy = draw(temperature=0)
     assert draw(seed=5, top_k=1) == draw(seed=6, top_k=1, temperature=9.0) == greedy
     assert sample(MODEL, vocabulary, "abc", tokens=0) == "abc"
-    for wrong in ({"temperature": -1}, {"top_k": 0}):
+    several = samples(MODEL, vocabulary, ["héllo", "x"], number=3, tokens=30, seed=3)
+    assert [len(own) for own in several] == [3, 3]
+    assert several[0][0] == draw(seed=3)
+    assert len(set(several[0])) == 3
+    assert several[1] == samples(MODEL, vocabulary, ["x"], number=3, tokens=30, seed=3)[0]
+    for wrong in ({"temperature": -1}, {"top_k": 0}, {"top_p": 0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             draw(**wrong)
 

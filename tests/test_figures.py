@@ -19,7 +19,7 @@ from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.lengths import by_length
-from tinylm.report.figures.pareto import front
+from tinylm.report.figures.pareto import front, pareto
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
 from tinylm.report.tables import spent_table
@@ -47,6 +47,29 @@ def test_a_report_draws_what_its_runs_have_numbers_for(tmp_path: Path) -> None:
     write_report(sweep.name, [sweep.root], tmp_path / "out")
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
     assert drawn == {"differences", "quality", "pareto", "layer_skip", "effective_dimension"}
+
+
+def test_the_costs_of_use_are_panels_where_arms_differ(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    keys = [(sweep.run(arm, seed, 1.9 + 0.01 * seed), arm) for arm in ("d4", "d8") for seed in range(2)]
+    tell = {
+        "d4": {"decode_ms_per_token": 2.0, "decode_peak_mib": 9.0, "model_mib_int8": 1.0, "int8_bits_per_byte": 1.95},
+        "d8": {"decode_ms_per_token": 4.0, "decode_peak_mib": 9.1, "model_mib_int8": 2.0, "int8_bits_per_byte": 1.94},
+    }
+    for key, arm in keys:
+        sweep.tell(key, decode_ms_per_token_uncached=7.0, **tell[arm])
+    placed = by_arm(collect(sweep.root), sweep.manifest())
+    ink = {"d4": "black", "d8": "grey"}
+    figure = pareto(placed, "bits_per_byte", "lower", ink)
+    assert figure is not None
+    assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes] == [
+        ("milliseconds a generated token", "bits per byte"),
+        ("MiB of weights in int8", "bits per byte (int8)"),
+    ]
+    old = pareto(placed.drop(columns=[*tell["d4"]]), "bits_per_byte", "lower", ink)
+    assert old is not None
+    assert [axes.get_xlabel() for axes in old.axes] == ["milliseconds a generated token, without a cache"]
+    assert pareto(placed[placed["arm"] == "d4"], "bits_per_byte", "lower", ink) is None
 
 
 def test_where_domains_go_is_drawn_from_the_first_run_of_each_arm(tmp_path: Path) -> None:

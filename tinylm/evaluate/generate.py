@@ -93,40 +93,52 @@ class Reader:
     def __init__(self, model: LanguageModel, room: int = 0, domain: int | None = None) -> None:
         self.model, self.domain = model, domain
         self.room = min(room, model.shape.context)
-        self.device = next(model.parameters()).device
         self.cache: Cache | None = None
         self.starts: list[int] = []
 
     def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Logits (B, V) of what follows each text. After the first call each text has one id more than before."""
-        starts = [window(len(text), self.model.shape.context) for text in texts]
+        starts = [start(len(text), self.model.shape.context) for text in texts]
         if self.cache is None or starts != self.starts:  # some window is full: the next ones are read from their start
             self.cache, self.starts = Cache(self.room), starts
-            return self._forward([text[start:] for text, start in zip(texts, starts, strict=True)], self.cache)
-        return self._forward([text[-1:] for text in texts], self.cache)
+            rows = [text[begin:] for text, begin in zip(texts, starts, strict=True)]
+        else:
+            rows = [text[-1:] for text in texts]
+        return following(self.model, rows, self.cache, self.domain)
 
     def leave(self, going: Sequence[int]) -> None:
         """Go on with some of the texts alone, named by their places."""
         assert self.cache is not None
-        self.cache = self.cache.rows(torch.tensor(going, dtype=torch.int64, device=self.device))
+        self.cache = self.cache.rows(torch.tensor(going, dtype=torch.int64))
         self.starts = [self.starts[place] for place in going]
 
-    def _forward(self, rows: Sequence[Sequence[int]], cache: Cache) -> Tensor:
-        longest = max(map(len, rows))
-        padding = [longest - len(row) for row in rows]
-        # What pads stands on the left, as a document of its own, so that all rows go on at one place.
-        ids_BT = torch.tensor([[0] * pad + list(row) for row, pad in zip(rows, padding, strict=True)])
-        document_BT = (torch.arange(longest) < torch.tensor(padding)[:, None]).long() if any(padding) else None
-        batch = Batch(
-            ids_BT,
-            torch.full_like(ids_BT, IGNORE),
-            document_BT=document_BT,
-            domain_B=None if self.domain is None else torch.full((len(rows),), self.domain),
-        ).to(self.device)
-        return self.model(batch, read=lambda head, hidden_BTD: head(hidden_BTD[:, -1]), cache=cache).read
+
+def following(
+    model: LanguageModel, rows: Sequence[Sequence[int]], cache: Cache | None = None, domain: int | None = None
+) -> Tensor:
+    """Logits (B, V) of what follows each row, in one forward on the model's device.
+
+    Args:
+        rows: ids, as many as one likes; with a cache that has read the rows so far, what is new of each, as many of
+            each.
+        cache: of the rows.
+        domain: number of the rows' domain.
+    """
+    longest = max(map(len, rows))
+    padding = [longest - len(row) for row in rows]
+    # What pads stands on the left, as a document of its own, so that all rows go on at one place.
+    ids_BT = torch.tensor([[0] * pad + list(row) for row, pad in zip(rows, padding, strict=True)])
+    document_BT = (torch.arange(longest) < torch.tensor(padding)[:, None]).long() if any(padding) else None
+    batch = Batch(
+        ids_BT,
+        torch.full_like(ids_BT, IGNORE),
+        document_BT=document_BT,
+        domain_B=None if domain is None else torch.full((len(rows),), domain),
+    ).to(next(model.parameters()).device)
+    return model(batch, read=lambda head, hidden_BTD: head(hidden_BTD[:, -1]), cache=cache).read
 
 
-def window(length: int, context: int) -> int:
+def start(length: int, context: int) -> int:
     """Where the window begins in which what follows a text of ``length`` tokens is predicted."""
     half = max(1, context // 2)
     return -(-max(0, length - context) // half) * half

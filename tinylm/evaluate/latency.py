@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tinylm.batch import IGNORE, Batch
 from tinylm.errors import UserError
 from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
+from tinylm.evaluate.generate import Reader, following, start
+from tinylm.evaluate.int8 import sizes
+from tinylm.model.cache import Cache
 from tinylm.model.lm import LanguageModel
 
 MIB = 2**20
@@ -23,25 +24,30 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Latency(Evaluator):
-    """Time and memory of decoding one sequence, eager, at torch's present number of threads.
+    """Time and memory of writing one text, eager, at torch's present number of threads.
 
-    There is no cache of keys and values here: each token is one forward over all ids so far (the last
-    ``shape.context`` of them), as ``tinylm sample`` does it. So the times rank shapes of this program; they are not
-    those of a cached decoder. They depend on the machine and on what else it does: never compare two machines.
+    Tokens are written as `tinylm sample` writes them, with a cache of keys and values: the prompt is read in one
+    forward, then each token in one of its own. The times depend on the machine and on what else it does: never compare
+    two machines.
 
-    Scores: ``decode_ms_per_token_uncached``, the median of ``repeats`` after a warm-up; ``prefill_tokens_per_second``,
-    one forward over a whole window, likewise; ``decode_peak_mib``: the weights and the most bytes that tensors held at
-    one moment of decoding (in bf16, rounded weights too). Bytes are counted at every operation, so they repeat
-    exactly; what an operation takes for itself inside is not in them.
+    Scores, times being the median of ``repeats`` after a warm-up: ``decode_ms_per_token`` and its inverse
+    ``decode_tokens_per_second``, of the tokens after the first; ``time_to_first_token_ms``, from the prompt to the
+    first token written; ``prefill_tokens_per_second``, one forward over a whole window.
+
+    ``decode_peak_mib``: the weights and the most bytes that tensors, the cache among them, held at one moment of
+    writing (in bf16, rounded weights too). Bytes are counted at every operation, so they repeat exactly; what an
+    operation takes for itself inside is not in them. ``cache_mib``: of a whole window's cache. ``model_mib_fp32``,
+    ``model_mib_bf16``, ``model_mib_int8``: the weights, as `tinylm.evaluate.int8.sizes` counts them.
+    ``latency_threads``: those that torch had.
 
     Args:
-        prompt: tokens read before the first one is written.
-        tokens: written.
+        prompt: tokens read before the first one is written; fewer where the context would not hold ``tokens`` more.
+        tokens: written after the first.
         repeats: measurements.
     """
 
     name: ClassVar[str] = "latency"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     prompt: int = 64
     tokens: int = 16
@@ -56,52 +62,75 @@ class Latency(Evaluator):
         for option in ("prompt", "tokens", "repeats"):
             if getattr(self, option) < 1:
                 raise UserError(f"evaluate.latency.{option} is {getattr(self, option)}; give 1 or more")
-        model = subject.model
+        model, window = subject.model, min(subject.context, subject.model.shape.context)
         device = next(model.parameters()).device
         generator = torch.Generator().manual_seed(0)
-        length = max(self.prompt, subject.context)
-        ids_1T = torch.randint(model.shape.vocab, (1, length), generator=generator).to(device)
+        made = torch.randint(model.shape.vocab, (max(self.prompt, window),), generator=generator).tolist()
+        prompt = made[: max(1, min(self.prompt, model.shape.context - self.tokens))]
+        writer = _Writer(model, 0 if subject.domains else None)
         training = model.training
         model.eval()
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=subject.precision == "bf16")
         try:
             with torch.no_grad(), autocast:
                 with LiveBytes() as live:  # first: autocast keeps the weights that it rounds
-                    self._decode(model, ids_1T[:, : self.prompt])
-                decode = self._median(lambda: self._decode(model, ids_1T[:, : self.prompt]), device)
-                prefill = self._median(lambda: _next(model, ids_1T[:, : subject.context]), device)
+                    writer.write(prompt, self.tokens)
+                stretches = [writer.write(prompt, self.tokens) for _ in range(1 + self.repeats)]
+                windows = [writer.write(made[:window], 0)[0] for _ in range(1 + self.repeats)]
+                cache = writer.cache
         finally:
             model.train(training)
-        weights = sum(parameter.nbytes for parameter in model.parameters())
+        first, decode = (statistics.median(times) for times in zip(*stretches[1:], strict=True))
         return Scores(
             {
-                "decode_ms_per_token_uncached": 1e3 * decode / self.tokens,
-                "prefill_tokens_per_second": subject.context / prefill,
-                "decode_peak_mib": (weights + live.peak) / MIB,
+                "decode_ms_per_token": 1e3 * decode / self.tokens,
+                "decode_tokens_per_second": self.tokens / decode,
+                "time_to_first_token_ms": 1e3 * first,
+                "prefill_tokens_per_second": window / statistics.median(windows[1:]),
+                "decode_peak_mib": (sum(parameter.nbytes for parameter in model.parameters()) + live.peak) / MIB,
+                "cache_mib": cache.bytes / MIB,
+                **{f"model_mib_{name}": size / MIB for name, size in sizes(model).items()},
+                "latency_threads": float(torch.get_num_threads()),
             }
         )
 
-    def _decode(self, model: LanguageModel, ids_1T: Tensor) -> Tensor:
-        for _ in range(self.tokens):
-            ids_1T = torch.cat((ids_1T, _next(model, ids_1T[:, -model.shape.context :])), dim=1)
-        return ids_1T
 
-    def _median(self, work: Callable[[], Tensor], device: torch.device) -> float:
-        """Seconds; the result is fetched, which waits for the device."""
-        seconds = []
-        for _ in range(1 + self.repeats):
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+class _Writer:
+    """Writes the likeliest tokens and takes the time; ``cache`` is that of the last text."""
+
+    def __init__(self, model: LanguageModel, domain: int | None) -> None:
+        self.model, self.domain = model, domain
+        self.cache = Cache()
+
+    def write(self, prompt: list[int], tokens: int) -> tuple[float, float]:
+        """Seconds to the first token, and for ``tokens`` more together."""
+        reader, ids = Reader(self.model, len(prompt) + tokens, self.domain), list(prompt)
+        begun = time.perf_counter()
+        ids.append(int(reader.read([ids]).argmax()))  # fetched, which waits for the device
+        first = time.perf_counter()
+        for _ in range(tokens):
+            ids.append(int(reader.read([ids]).argmax()))
+        ended = time.perf_counter()
+        assert reader.cache is not None
+        self.cache = reader.cache
+        return first - begun, ended - first
+
+
+@torch.inference_mode()
+def pace(model: LanguageModel, prompt: list[int], tokens: int, domain: int | None = None) -> tuple[float, float]:
+    """Seconds that a token after the first takes with the cache, and where each is a forward over the window so far.
+
+    Greedily, after one to warm up; the model is in evaluation mode.
+    """
+    writer, ids = _Writer(model, domain), list(prompt)
+    writer.write(prompt, 1)
+    _, cached = writer.write(prompt, tokens)
+    begun = 0.0
+    for place in range(1 + tokens):
+        if place == 1:
             begun = time.perf_counter()
-            work().tolist()
-            seconds.append(time.perf_counter() - begun)
-        return statistics.median(seconds[1:])
-
-
-def _next(model: LanguageModel, ids_1T: Tensor) -> Tensor:
-    """The likeliest next id, (1, 1)."""
-    output = model(Batch(ids_1T, torch.full_like(ids_1T, IGNORE)))
-    return model.head(output.hidden_BTD[:, -1:]).argmax(-1)
+        ids.append(int(following(model, [ids[start(len(ids), model.shape.context) :]], None, domain).argmax()))
+    return cached / tokens, (time.perf_counter() - begun) / tokens
 
 
 class LiveBytes(TorchDispatchMode):

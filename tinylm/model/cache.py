@@ -68,7 +68,7 @@ class Cache:
         where it is to go on in many ways."""
         taken = Cache(self.room)
         taken.length = self.length
-        taken.document_BT = None if self.document_BT is None else self.document_BT[index_N]
+        taken.document_BT = None if self.document_BT is None else self.document_BT[index_N.to(self.document_BT.device)]
         taken._held = {layer: held.rows(index_N) for layer, held in self._held.items()}
         return taken
 
@@ -101,7 +101,7 @@ class _Held:
 
     def rows(self, index_N: Tensor) -> _Held:
         taken = _Held(self.room, self.keep)
-        taken.buffers = tuple(buffer[index_N] for buffer in self.buffers)
+        taken.buffers = tuple(buffer[index_N.to(buffer.device)] for buffer in self.buffers)
         taken.begin, taken.end = self.begin, self.end
         return taken
 

@@ -57,8 +57,8 @@ _CAPTIONS = {
     "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
     "properties": "What the arms are, and how well they did: a dot an arm.",
     "correlations": "Rank correlations over the arms; quality is positive where better.",
-    "pareto": "Quality against decoding time. Dots: one run each; diamonds: means, filled on the front (line): no "
-    "other arm is both better and faster. Times depend on the machine and on what else it did.",
+    "pareto": "Quality against what use costs. Dots: one run each; diamonds: means, filled on the front (line): no "
+    "other arm is both better and cheaper. Times depend on the machine and on what else it did.",
     "valley": "The valley over the tuned key, and the power law through its lowest points. Dots: one seed each.",
     "forgetting": "What a round read, scored at its end, by its place in the round; falling: what was read first was "
     "forgotten. Thin: one seed each; bold: an arm's mean.",

@@ -7,7 +7,12 @@ from collections import Counter
 
 from tinylm.report.verdicts import Comparison, Estimate, Verdicts
 
-_METRICS = {"bits_per_byte": "bits per byte", "tune_bits_per_byte": "bits per byte (tune)", "test_loss": "nats a token"}
+_METRICS = {
+    "bits_per_byte": "bits per byte",
+    "tune_bits_per_byte": "bits per byte (tune)",
+    "int8_bits_per_byte": "bits per byte (int8)",
+    "test_loss": "nats a token",
+}
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
 _IN_FULL = 3  # comparisons that one sentence can hold
