@@ -171,7 +171,9 @@ def test_ends_and_refusals() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.floats(0.05, 1.0), st.sampled_from([0.3, 1.0, 2.5]), st.sampled_from([None, 1, 4, 99]))
+@given(
+    st.integers(0, 10**6), st.floats(0.05, 0.999), st.sampled_from([0.3, 1.0, 2.5]), st.sampled_from([None, 1, 4, 99])
+)
 def test_the_nucleus_is_the_smallest_set_that_holds_p(seed: int, p: float, temperature: float, k: int | None) -> None:
     logits_BV = torch.randn(3, 17, generator=torch.Generator().manual_seed(seed)).double() * 3
     whole_BV = distribution(logits_BV, temperature, k)
@@ -180,7 +182,7 @@ def test_the_nucleus_is_the_smallest_set_that_holds_p(seed: int, p: float, tempe
     for whole_V, exact_V, cut_V in zip(whole_BV, exact_BV, distribution(logits_BV, temperature, k, p), strict=True):
         kept = cut_V > 0
         assert whole_V[kept].sum() >= p - 1e-9
-        assert whole_V[kept].sum() - whole_V[kept].min() < p  # without the least of them it would be less
+        assert whole_V[kept].sum() - whole_V[kept].min() < p + 1e-9  # without the least of them it would be less
         assert not (~kept).any() or whole_V[~kept].max() <= whole_V[kept].min()
         for full_V, part_V in ((exact_V, whole_V), (whole_V, cut_V)):  # what is kept keeps its proportions
             torch.testing.assert_close(part_V, (full_V * (part_V > 0)) / full_V[part_V > 0].sum())
