@@ -354,7 +354,16 @@ def test_verdicts_json_has_the_promised_keys(sweep: Sweep) -> None:
     sweep.arm("d4", D4).arm("d8", D8)
     sweep.verdicts().write(sweep.root / "verdicts.json")
     data = json.loads((sweep.root / "verdicts.json").read_text())
-    top = {"sweep", "metric", "direction", "minimum_detectable_effect", "warnings", "comparisons", "estimates"}
+    top = {
+        "sweep",
+        "metric",
+        "direction",
+        "minimum_detectable_effect",
+        "warnings",
+        "comparisons",
+        "estimates",
+        "trends",
+    }
     assert set(data) == top
     promised = "variant against equal n delta ci_low ci_high interval_level p_adjusted verdict expected claim reason"
     assert set(promised.split()) <= set(data["comparisons"][0])

@@ -18,6 +18,7 @@ from tinylm.report.sample import Sample
 from tinylm.report.schema import build
 
 Equal = Literal["parameters", "body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds"]
+AT = "@"  # between an arm and its size
 Expectation = Literal["better", "worse", "equivalent"]
 Errors = Literal["family", "discoveries"]
 
@@ -34,7 +35,7 @@ class Arm:
         claim: the expectation in words.
         label: its name in tables and figures; None: the arm's key.
         reported: the gain over its opponent that the source reports, in the claim's ``reported_unit``.
-        size: which of the claim's sizes it has; never written by hand.
+        size: which of the claim's sizes it has; `Claim.parse` fills it.
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -85,6 +86,8 @@ class Claim:
         tune: what is chosen per arm first, or None.
         estimates: name -> quantity that is estimated over the arms, with the region where it is expected.
         sample: arms drawn at random, beside those of ``arms``.
+        sizes: size -> the overrides that make it, smallest first; every arm is then made at every size, as
+            ``arm@size``, and each size is a family of its own. Empty: as the sweep's defaults have it.
         reported_unit: the unit and the scale of the arms' ``reported`` gains, in words.
     """
 
@@ -106,6 +109,7 @@ class Claim:
     tune: Tune | None = None
     estimates: dict[str, Estimand] = field(default_factory=dict)
     sample: Sample | None = None
+    sizes: dict[str, list[str]] = field(default_factory=dict)
     reported_unit: str | None = None
 
     @classmethod
@@ -132,6 +136,8 @@ class Claim:
             drawn = claim.sample.overrides(f"{name}.sample", distinct)
             arms = {arm: Arm(overrides) for arm, overrides in drawn.items() if arm not in claim.arms}
             claim = dataclasses.replace(claim, arms={**claim.arms, **arms})
+        if claim.sizes and not any(arm.size for arm in claim.arms.values()):
+            claim = _at_every_size(claim, name)
         _agree(claim, name)
         return claim
 
@@ -156,9 +162,33 @@ class Claim:
         """Comparisons that share one alpha, at most."""
         return max(map(len, self.families.values()), default=0)
 
+    def across(self, arm: str) -> str:
+        """What an arm is called over all sizes."""
+        return arm.removesuffix(f"{AT}{self.arms[arm].size}")
+
     def label(self, arm: str) -> str:
         """How tables and figures call an arm."""
         return self.arms[arm].label or arm
+
+
+def _at_every_size(claim: Claim, name: str) -> Claim:
+    """The claim with each arm at each size, compared with its opponent of the same size."""
+    if len(claim.sizes) < 2:
+        raise UserError(f"{name}.sizes: one size has no trend; name two, or leave `sizes` out")
+    if claim.baseline is not None and claim.baseline not in claim.arms:
+        raise UserError(f"{name}.baseline: no arm is called {claim.baseline!r}{nearest(claim.baseline, claim.arms)}")
+    arms = {}
+    for size, overrides in claim.sizes.items():
+        for key, arm in claim.arms.items():
+            opponent = arm.against or (None if key == claim.baseline else claim.baseline)
+            arms[f"{key}{AT}{size}"] = dataclasses.replace(
+                arm,
+                overrides=[*overrides, *arm.overrides],
+                against=None if opponent is None else f"{opponent}{AT}{size}",
+                label=f"{arm.label or key} at {size}",
+                size=size,
+            )
+    return dataclasses.replace(claim, arms=arms, baseline=None)
 
 
 def _agree(claim: Claim, name: str) -> None:

@@ -20,6 +20,7 @@ from tinylm.report.guards import Run
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.pairing import Pairing
 from tinylm.report.power import minimum_detectable_effect
+from tinylm.report.trends import trends
 from tinylm.report.verdicts import OUTCOMES, Comparison, Verdict, Verdicts
 
 
@@ -59,6 +60,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
     comparisons = [
         _judge(item, decided[item.variant], equivalence[item.variant].p_adjusted, claim, documents) for item in pairings
     ]
+    placed = by_arm(runs, manifest) if claim.estimates or claim.sizes else None
     detectable = [item.minimum_detectable_effect for item in comparisons if item.minimum_detectable_effect is not None]
     return Verdicts(
         sweep=manifest.name,
@@ -67,7 +69,8 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         minimum_detectable_effect=max(detectable, default=None),
         warnings=[*runs.attrs.get("warnings", []), *manifest.warnings, *caveats(manifest, rows, pairings)],
         comparisons=comparisons,
-        estimates=estimated(by_arm(runs, manifest), claim) if claim.estimates else [],
+        estimates=estimated(placed, claim) if placed is not None else [],
+        trends=trends(comparisons, placed, claim) if placed is not None else [],
         delta=claim.delta,
     )
 

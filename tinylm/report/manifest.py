@@ -72,6 +72,8 @@ class Manifest:
             if claim is not None:  # files keep their keys sorted; the jobs keep the order in which arms were declared
                 order = list(dict.fromkeys([job.arm for job in jobs if job.arm in claim.arms] + list(claim.arms)))
                 claim = dataclasses.replace(claim, arms={name: claim.arms[name] for name in order})
+                sizes = dict.fromkeys(arm.size for arm in claim.arms.values() if arm.size is not None)
+                claim = dataclasses.replace(claim, sizes={size: claim.sizes[size] for size in sizes})
                 told = [name for name in data.get("estimates", []) if name in claim.estimates]
                 order = list(dict.fromkeys([*told, *claim.estimates]))
                 claim = dataclasses.replace(claim, estimates={name: claim.estimates[name] for name in order})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import pareto
+from tinylm.report.figures.scaling import across_sizes, gains_over_sizes, loss_over_compute
 from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import MANY, colours, save, shades
 from tinylm.report.figures.valley import valley
@@ -39,7 +40,9 @@ from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
 from tinylm.report.rounds import rounds_table
 from tinylm.report.sample import Sample
+from tinylm.report.scaling import Law, laws, scaling_table
 from tinylm.report.signal import signal_table
+from tinylm.report.trends import decision_table, label, trend_table
 from tinylm.report.verdicts import Verdicts
 
 __all__ = ["Report", "archive", "write_report"]
@@ -53,6 +56,10 @@ _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that the family left it; it excludes zero exactly when the adjusted p is below "
     "alpha.",
+    "trends": "The gain of each arm over its opponent at every size. Dots: one seed each; diamonds and bars: means and "
+    "their intervals.",
+    "scaling": "Loss against training FLOPs, both logarithmic: the mean of a power law a seed, with its interval over "
+    "seeds. Dots: one seed each.",
     "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
     "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
     "properties": "What the arms are, and how well they did: a dot an arm.",
@@ -115,12 +122,16 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     placed = by_arm(runs, manifest)
     curves = history(*roots, keys=set(placed["key"]))
     arms = factors(placed, claim)
-    figures = _figures(verdicts, claim, placed, curves, arms, out / "figures")
+    fitted = laws(placed, claim)
+    figures = _figures(verdicts, claim, placed, curves, arms, fitted, out / "figures")
     verdicts.write(out / "verdicts.json")
     write_text(out / "results.csv", _csv(placed))
     facts = _facts(verdicts, manifest, claim, placed, arms) | {
         "ladder_table": ladder_table(verdicts, manifest, runs),
         "reported_unit": claim.reported_unit,
+        "trend_table": trend_table(verdicts, {item.variant: item for item in verdicts.comparisons}),
+        "decision_table": decision_table(placed, claim),
+        "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim.alpha),
         "signal_table": signal_table(placed, curves, claim),
         "figures": [
             {
@@ -148,12 +159,15 @@ def _figures(
     placed: pd.DataFrame,
     curves: pd.DataFrame,
     arms: pd.DataFrame | None,
+    fitted: Mapping[str, Law],
     folder: Path,
 ) -> dict[str, str]:
     """Figure name -> SVG text, of those that the runs have numbers for, in the page's order."""
     ink = _ink(claim, arms)
     drawn = {
         "differences": differences(verdicts),
+        "trends": gains_over_sizes(verdicts, placed, claim),
+        "scaling": loss_over_compute(fitted, claim),
         "properties": None if arms is None else properties(arms, list(arms.columns[:-1]), claim.metric),
         "correlations": None if arms is None else correlations(matrix(arms, claim)),
         "learning_curves": learning_curves(curves, placed, ink),
@@ -189,6 +203,8 @@ def _figures(
 
 def _ink(claim: Claim, arms: pd.DataFrame | None) -> dict[str, str]:
     """Arm -> colour; where there are more arms than colours, a shade by the first property."""
+    if claim.sizes:
+        return across_sizes(claim)
     plain = colours(list(claim.arms), claim.baseline)
     if arms is None or len(claim.arms) <= MANY:
         return plain
@@ -271,7 +287,9 @@ def _facts(
 
 def _sentences(verdicts: Verdicts) -> list[tuple[str, str]]:
     """Verdict and sentence of every result, where the answer is not all of them."""
+    unit = wording.unit(verdicts.metric)
     told: list[tuple[str, str]] = [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons]
+    told += [("", wording.trend_sentence(item, unit)) for item in verdicts.trends]
     told += [(item.verdict or "", wording.estimate_sentence(item)) for item in verdicts.estimates]
     return told if len(told) > 1 else []
 

@@ -13,6 +13,7 @@ from tinylm.report.claim import Equal, Expectation
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "refused"]
 Outcome = Literal["confirmed", "contradicted", "undecided"]
+Word = Literal["grows", "holds", "fades", "undecided"]
 
 # verdict -> expectation -> outcome; the table stands in docs/evidence.md too.
 OUTCOMES: dict[Verdict, dict[Expectation, Outcome]] = {
@@ -129,6 +130,39 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Trend:
+    """How an effect goes over a claim's sizes.
+
+    Fields:
+        variant, against: the arms over all sizes; ``variant_label`` and ``against_label`` for readers.
+        gains: size -> mean gain of the variant, smallest size first; positive: better, whatever the direction.
+        change, ci_low, ci_high: of the gain for each doubling of the opponent's parameters, with its interval over
+            seeds at 1 - alpha; None where there is none.
+        word: ``grows`` or ``fades`` (the interval excludes zero: away from no effect, or towards it and beyond),
+            ``holds`` (from the smallest size to the largest it changes by less than delta), else ``undecided``.
+        multiplier, multiplier_low, multiplier_high: times its own compute that the opponent needs to be as good, a
+            geometric mean over sizes; None where the opponent does not improve with compute.
+        n: seeds that have a difference at every size.
+        reason: why there is no interval.
+    """
+
+    variant: str
+    against: str
+    variant_label: str
+    against_label: str
+    gains: dict[str, float]
+    n: int
+    word: Word = "undecided"
+    change: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    multiplier: float | None = None
+    multiplier_low: float | None = None
+    multiplier_high: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Verdicts:
     """What a sweep showed: all of ``verdicts.json``.
 
@@ -137,6 +171,7 @@ class Verdicts:
         minimum_detectable_effect: the largest of the comparisons' own: what every one of them could have found.
         warnings: what a reader has to know.
         comparisons, estimates: the results, in the claim's order.
+        trends: how each effect goes over the claim's sizes, where it has several.
         delta: the smallest effect worth having, as declared.
     """
 
@@ -148,6 +183,7 @@ class Verdicts:
     comparisons: list[Comparison]
     estimates: list[Estimate]
     delta: float
+    trends: list[Trend] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with null for what is missing; never NaN."""

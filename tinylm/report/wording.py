@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from tinylm.report.verdicts import Comparison, Estimate, Verdicts
+from tinylm.report.verdicts import Comparison, Estimate, Trend, Verdicts
 
 _METRICS = {
     "bits_per_byte": "bits per byte",
@@ -131,6 +131,18 @@ def estimate_sentence(estimate: Estimate) -> str:
     return f"{name} is {value(estimate)} ({level}, {over}; expected {region(estimate)}): {estimate.verdict}"
 
 
+def trend_sentence(trend: Trend, metric: str) -> str:
+    """How one effect goes over the sizes, in one sentence, without its full stop."""
+    pair = f"over the sizes the effect of {trend.variant_label} against {trend.against_label}"
+    if not trend.gains or trend.change is None or trend.ci_low is None or trend.ci_high is None:
+        return f"{pair} has no trend: {trend.reason}"
+    digits = _digits((trend.ci_high - trend.ci_low) / 2)
+    ends = [f"{signed(gain, digits)} {metric} at {size}" for size, gain in trend.gains.items()]
+    interval = f"{signed(trend.ci_low, digits)} to {signed(trend.ci_high, digits)}"
+    word = "is undecided" if trend.word == "undecided" else trend.word
+    return f"{pair} {word} (gain {ends[0]}, {ends[-1]}; a doubling {interval}, n = {trend.n})"
+
+
 def answer(verdicts: Verdicts) -> str:
     """What the sweep showed, in one sentence."""
     told, estimates = verdicts.comparisons, verdicts.estimates
@@ -146,6 +158,8 @@ def answer(verdicts: Verdicts) -> str:
     parts = [f"{count} {kind}" for kind, count in kinds.items()]
     expected = f"; of {sum(outcomes.values())} expectations " + ", ".join(f"{n} {name}" for name, n in outcomes.items())
     others = f"; {counted}" if estimates else ""
+    words = Counter(item.word for item in verdicts.trends)
+    others += f"; over the sizes {', '.join(f'{n} {word}' for word, n in words.items())}" if words else ""
     return f"Of {len(told)} comparison{'s' * (len(told) > 1)} {', '.join(parts)}{expected if outcomes else ''}{others}."
 
 

@@ -1,0 +1,180 @@
+"""A claim at several sizes: expansion, one family a size, trends, decision accuracy, scaling laws and multipliers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_sweep import CLAIM, Sweep
+
+from tinylm.errors import UserError
+from tinylm.report.arms import by_arm
+from tinylm.report.claim import Claim
+from tinylm.report.page import write_report
+from tinylm.report.scaling import FLOOR_FROM, fit_law
+from tinylm.report.trends import agreeing, decision_table
+from tinylm.report.verdicts import Trend, Verdicts
+
+SIZES = {"0.3m": 0.3e6, "1m": 1e6, "3m": 3e6}
+BLOCK = {"baseline": "a", "arms": {"a": {}, "b": {"expect": "better"}}, "seeds": [0, 1, 2, 3], "delta": 0.005}
+SLOPE = -0.06  # of the baseline's log loss in log FLOPs
+
+
+def claim(**changes: Any) -> dict[str, Any]:
+    sizes = {size: [f"shape={size}"] for size in SIZES}
+    return {**CLAIM, **BLOCK, "factor": ["model/ffn"], "sizes": sizes, **changes}
+
+
+def sweep(root: Path, gains: dict[str, list[float]], noise: float = 0.001, **changes: Any) -> Sweep:
+    """Arms whose gain over the first is as given at each size; all losses fall with compute by the same law."""
+    names = ["a", *gains]
+    built = Sweep(root, **claim(arms={name: {} for name in names}, **changes))
+    rng = np.random.default_rng(0)
+    for place, (size, parameters) in enumerate(SIZES.items()):
+        flops = 6 * parameters * 6e6
+        base = 2.0 * (flops / 1e13) ** SLOPE
+        for seed in built.claim["seeds"]:
+            shared = rng.normal(0, 0.004)
+            for name in names:
+                score = base + shared + rng.normal(0, noise) - (gains[name][place] if name != "a" else 0.0)
+                options = {"config": {"shape.parameters": int(parameters), "model.ffn.name": name}}
+                size_of = {"accounting": {"parameters.total": int(parameters)}, "cost": {"flops": flops}}
+                built.run(f"{name}@{size}", seed, score, **options, **size_of)
+    return built
+
+
+def only(verdicts: Verdicts) -> Trend:
+    (trend,) = verdicts.trends
+    return trend
+
+
+def test_every_arm_is_made_at_every_size_and_a_manifest_keeps_it() -> None:
+    parsed = Claim.parse(
+        claim(arms={"a": {"overrides": ["x=1"]}, "b": {"label": "B", "overrides": ["x=2"]}, "c": {"against": "b"}})
+    )
+    assert list(parsed.arms) == [f"{arm}@{size}" for size in SIZES for arm in "abc"]
+    assert parsed.arms["b@1m"].overrides == ["shape=1m", "x=2"]
+    assert parsed.label("b@1m") == "B at 1m"
+    assert parsed.comparisons == {f"{a}@{s}": f"{b}@{s}" for s in SIZES for a, b in (("b", "a"), ("c", "b"))}
+    assert (parsed.largest_family, len(parsed.families)) == (2, 3)
+    import dataclasses
+
+    assert Claim.parse(json.loads(json.dumps(dataclasses.asdict(parsed)))) == parsed
+    for wrong, told in (({"sizes": {"1m": []}}, "one size has no trend"), ({"baseline": "z"}, "no arm is called 'z'")):
+        with pytest.raises(UserError, match=told):
+            Claim.parse(claim(**wrong))
+
+
+def test_sizes_keep_their_order_on_disk(tmp_path: Path) -> None:
+    built = Sweep(tmp_path, **claim(sizes={"3m": [], "10m": []}))
+    for size in ("3m", "10m"):
+        for arm in "ab":
+            built.run(f"{arm}@{size}", 0, 1.9)
+    built.claim = dataclasses.asdict(Claim.parse(built.claim))
+    kept = built.manifest().claim
+    assert kept is not None
+    assert list(kept.sizes) == ["3m", "10m"]
+
+
+def test_each_size_is_a_family_of_its_own(tmp_path: Path) -> None:
+    found = sweep(tmp_path, {"b": [0.01] * 3, "c": [0.0] * 3}).verdicts().comparisons
+    assert len(found) == 6
+    assert {item.interval_level for item in found if item.variant.startswith("b")} == {1 - 0.05 / 2}
+
+
+@pytest.mark.parametrize(
+    ("gains", "word"),
+    [
+        ([0.010, 0.030, 0.050], "grows"),
+        ([0.050, 0.030, 0.010], "fades"),
+        ([0.030, 0.010, -0.010], "fades"),
+        ([-0.010, -0.030, -0.050], "grows"),
+        ([0.030, 0.030, 0.030], "holds"),
+    ],
+    ids=["more with size", "less with size", "turns", "harm grows", "the same"],
+)
+def test_trends_are_told_by_their_word(tmp_path: Path, gains: list[float], word: str) -> None:
+    trend = only(sweep(tmp_path, {"b": gains}, noise=0.0004).verdicts())
+    assert (trend.word, trend.n) == (word, 4)
+    x = np.log2(list(SIZES.values()))
+    assert trend.change == pytest.approx(np.polyfit(x, gains, 1)[0], abs=0.001)
+    assert list(trend.gains.values()) == pytest.approx(gains, abs=0.002)
+
+
+def test_noise_leaves_a_trend_undecided_and_a_missing_size_without_one(tmp_path: Path) -> None:
+    assert only(sweep(tmp_path / "noisy", {"b": [0.0, 0.01, 0.0]}, noise=0.02).verdicts()).word == "undecided"
+    built = sweep(tmp_path / "missing", {"b": [0.01, 0.02, 0.03]})
+    built.jobs = [job for job in built.jobs if job["key"] != "b@3m-compare-2"]
+    trend = only(built.verdicts())
+    assert (trend.word, trend.change, trend.reason) == ("undecided", None, "no difference that counts at 3m")
+
+
+def test_intervals_of_a_trend_cover(tmp_path: Path) -> None:
+    """Over seeds: noise that grows with size does not matter to them."""
+    from tinylm.report.scaling import over_seeds
+
+    rng = np.random.default_rng(1)
+    x = np.array([-1.0, 0.0, 1.0])
+    covered = 0
+    for _ in range(400):
+        gains_NS = 0.02 + 0.01 * x + rng.normal(0, [0.001, 0.003, 0.01], (3, 3))
+        low, high = over_seeds(gains_NS @ x / (x @ x), 0.05) or (0.0, 0.0)
+        covered += low <= 0.01 <= high
+    assert covered / 400 == pytest.approx(0.95, abs=0.035)
+
+
+def test_a_planted_multiplier_is_found(tmp_path: Path) -> None:
+    """An arm that does with its compute what the other does with 1.5 times as much."""
+    flops = [6 * parameters * 6e6 for parameters in SIZES.values()]
+    gains = [2.0 * (c / 1e13) ** SLOPE * (1 - 1.5**SLOPE) for c in flops]
+    trend = only(sweep(tmp_path, {"b": gains}, noise=0.0005).verdicts())
+    assert trend.multiplier == pytest.approx(1.5, rel=0.05)
+    assert trend.multiplier_low is not None
+    assert trend.multiplier_high is not None
+    assert trend.multiplier_low < 1.5 < trend.multiplier_high
+
+
+def test_laws_are_found_again_and_a_floor_only_from_five_sizes() -> None:
+    compute = np.geomspace(1e12, 1e16, 7)
+    loss_NS = np.stack([0.9 + 3.0 * (compute / 1e12) ** -0.2 * factor for factor in (1.0, 1.01)])
+    law = fit_law(compute, loss_NS)
+    assert law.exponent_N == pytest.approx([-0.2, -0.2], abs=1e-3)
+    assert law.floor_N == pytest.approx([0.9, 0.9], abs=5e-3)
+    few = fit_law(compute[: FLOOR_FROM - 1], loss_NS[:, : FLOOR_FROM - 1])
+    assert not few.floor_N.any()
+    mean, low, high = law.band(compute, 0.05)
+    assert mean == pytest.approx(loss_NS.mean(0), rel=1e-3)
+    assert (low < mean).all()
+    assert (mean < high).all()
+    assert fit_law(compute[:3], loss_NS[:, 2::-1]).multiplier_NS(loss_NS[:, :3], compute[:3]) is None  # it rises
+
+
+def test_pairs_in_the_same_order() -> None:
+    assert agreeing(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3])) == (5, 6)
+    assert agreeing(np.array([1.0, 1, 3]), np.array([1.0, 2, 3])) == (2, 3)
+
+
+def test_a_report_tells_trends_accuracy_and_exponents(tmp_path: Path) -> None:
+    gains = {name: [0.002 * place, 0.004 * place, 0.006 * place] for place, name in enumerate("bcde", start=1)}
+    built = sweep(tmp_path / "runs", gains)
+    built.manifest()
+    report = write_report(built.name, [built.root], tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "| 0.3m | 1m | 10 of 10 (100%) |" in text
+    assert "| e over a |" in text
+    assert "grows" in report.verdicts.trends[-1].word
+    (row,) = (line for line in text.splitlines() if line.startswith("| a | \N{MINUS SIGN}0.0"))
+    assert -float(row.split("|")[2].split()[0][1:]) == pytest.approx(SLOPE, abs=0.003)
+    assert "floor" not in text
+    names = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"trends", "scaling"} <= names
+    manifest = built.manifest()
+    assert manifest.claim is not None
+    placed = by_arm(built.frame(), manifest)
+    assert decision_table(placed[~placed["arm"].str.startswith("e@")], manifest.claim).empty
+    assert math.isfinite(report.verdicts.as_json()["trends"][0]["change"])
