@@ -24,6 +24,7 @@ from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Solved, solve
 from tinylm.record import WEIGHTS, RunRecord, write_json
 from tinylm.runs.allocator import keep_memory
+from tinylm.runs.best import Best
 from tinylm.runs.documents import Documents
 from tinylm.runs.energy import Energy
 from tinylm.runs.failure import spent
@@ -121,13 +122,16 @@ class _Run:
             floor=parts.corpus.floor if parts.corpus.lawful else None,
         )
         watch = Watch(parts, prepared, batches, per_token["training"], subject)
+        best = Best(self.folder) if parts.settings.checkpoint == "best" else None
         try:
-            self._fit(model, batches, per_token["training"], watch)
+            self._fit(model, batches, per_token["training"], watch, best)
         except Diverged as diverged:
             record.status = "diverged"
             record.error = {"type": "Diverged", "message": str(diverged), "step": diverged.step}
             record.cost = self._spent()
         else:
+            if best is not None:
+                best.restore(model)
             self._score(subject(model))
             self._keep(model, prepared)
         record.cost |= initial.cost()
@@ -136,6 +140,8 @@ class _Run:
         self._meter()
         record.write(self.folder)
         self._clean()
+        if best is not None:
+            best.forget()
         return record
 
     def _solve(self, prepared: Prepared, batches: Batches) -> Solved:
@@ -148,7 +154,7 @@ class _Run:
         vocab, domains = prepared.tokenizer.vocab_size, tuple(prepared.store.domains)
         return solve(parts.shape, vocab=vocab, context=context, count=count, domains=domains)
 
-    def _fit(self, model: LanguageModel, batches: Batches, flops: float, watch: Watch) -> None:
+    def _fit(self, model: LanguageModel, batches: Batches, flops: float, watch: Watch, best: Best | None) -> None:
         fitted = fit(
             model,
             batches,
@@ -157,7 +163,7 @@ class _Run:
             streams=self.streams,
             folder=self.folder,
             flops_per_token=flops,
-            score=watch.curve,
+            score=watch.curve if best is None else best.watch(watch.curve),
             checkpoint_seconds=self.parts.settings.checkpoint_seconds,
             nats=partial(token_nats, precision=self.parts.settings.precision),
             watches=watch.watches,

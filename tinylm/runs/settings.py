@@ -24,7 +24,7 @@ class Batching:
 
 @dataclass(frozen=True)
 class Settings:
-    """Top-level options of ``conf/config.yaml``; those after ``compile`` do not enter the key."""
+    """Top-level options of ``conf/config.yaml``; those from ``root`` on do not enter the key."""
 
     seed: int = 0
     streams: dict[str, int | None] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Settings:
     compile: bool | Literal["auto"] = "auto"
     score_every: float = 0.1
     watch: dict[str, int] | None = None
+    checkpoint: Literal["best"] | None = None
     root: str = "runs"
     cache: str = "runs/cache"
     archives: list[str] = field(default_factory=list)
