@@ -202,6 +202,7 @@ def test_the_other_files_say_the_same(page: Path, sweep: Sweep) -> None:
     text = (page / "report.md").read_text(encoding="utf-8")
     assert "`tinylm sweep depth_width`" in text
     assert "Example CPU" in text
+    assert "\\label{tab:depth_width-verdict}" in (page / "tables.tex").read_text(encoding="utf-8")
     names = {path.name for path in (page / "figures").iterdir()}
     figures = ("differences", "learning_curves", "quality", "sensitivity")
     assert names == {f"{name}.{kind}" for name in figures for kind in ("png", "svg")}

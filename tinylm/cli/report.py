@@ -11,7 +11,8 @@ from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 from tinylm.errors import UserError
 
-REPORT = """Write a sweep's report: report.html, report.md, results.csv, verdicts.json, figures/.
+REPORT = """Write a sweep's report: report.html, report.md, tables.tex, results.csv,
+verdicts.json, figures/.
 With --all: every sweep's, and a page of all claims with their verdicts, by source too, that opens without a network.
 
 examples:

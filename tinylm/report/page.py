@@ -35,6 +35,7 @@ from tinylm.report.figures.style import MANY, colours, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.history import history
 from tinylm.report.ladder import ladder_table
+from tinylm.report.latex import TABLES, document
 from tinylm.report.ledger import ledger, ledger_table
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
@@ -104,7 +105,9 @@ class Report:
 
 
 def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
-    """Write ``report.html``, ``report.md``, ``results.csv``, ``verdicts.json`` and ``figures/`` into ``out``.
+    """Write a sweep's report into ``out``.
+
+    That is ``report.html``, ``report.md``, ``tables.tex``, ``results.csv``, ``verdicts.json`` and ``figures/``.
 
     Args:
         name: the sweep.
@@ -150,6 +153,8 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
             loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         write_text(out / file, room.get_template(f"{file}.j2").render(facts, markdown=tables.markdown))
+    frames = {key: facts[f"{key}_table"] for key in TABLES}
+    write_text(out / "tables.tex", document(name, frames))
     return Report(out / "report.html", verdicts, claim, placed)
 
 

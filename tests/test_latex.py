@@ -1,0 +1,40 @@
+"""Tables for papers: rows and cells as they were, whatever a cell holds."""
+
+from __future__ import annotations
+
+import re
+import string
+
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinylm.report.latex import document, latex
+
+CELLS = st.text(string.ascii_letters + string.digits + " &%$#_{}~^\\−±×–", max_size=6)
+
+
+@given(st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=4))
+def test_no_cell_breaks_its_table(rows: list[list[str]]) -> None:
+    frame = pd.DataFrame(rows, columns=["a_1", "b & c", ""])
+    told = latex(frame, "50% & more", "tab:x")
+    body = told.split("\\midrule\n")[1].split("\\bottomrule")[0].splitlines()
+    assert len(body) == len(rows)
+    for line in body:
+        assert line.endswith(" \\\\")
+        plain = line.removesuffix(" \\\\").replace("\\textbackslash", "")
+        assert len(re.findall(r"(?<!\\)&", plain)) == 2, "as many cells as columns"
+        assert not re.findall(r"(?<!\\)[%#_]", plain)
+        assert plain.isascii()
+    assert "\\caption{50\\% \\& more}" in told
+    for rule in ("\\toprule", "\\midrule", "\\bottomrule", "\\label{tab:x}"):
+        assert told.count(rule) == 1
+
+
+def test_numbers_stand_right_and_empty_tables_are_left_out() -> None:
+    frame = pd.DataFrame({"arm": ["d4", "d8"], "difference": ["−0.021 ± 0.006", "–"], "p": ["< 0.0001", "0.3"]})
+    told = document("mine", {"verdict": frame, "ladder": pd.DataFrame()})
+    assert told.count("\\begin{table}") == 1
+    assert "\\begin{tabular}{lrr}" in told
+    assert "\\label{tab:mine-verdict}" in told
+    assert "$-$0.021 $\\pm$ 0.006" in told
