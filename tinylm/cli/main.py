@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": ("tinylm.cli.sample", "let a trained model go on with a text"),
     "export": ("tinylm.cli.export", "write a run's model for transformers"),
     "extract": ("tinylm.cli.extract", "the part of a model that one domain needs"),
+    "new": ("tinylm.cli.new", "write a draft of a claim or a variant, with its test"),
     "prune": ("tinylm.cli.prune", "free disk: what no finished run needs"),
 }
 
