@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import scale
@@ -153,6 +153,7 @@ VALUES = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), min_size=1, max_size=6), st.integers(0, 6))
 def test_columns_below_one_another_are_the_columns_of_all(items: list[dict[str, Any]], cut: int) -> None:
     whole = columns(items)

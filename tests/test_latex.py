@@ -6,7 +6,7 @@ import re
 import string
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinylm.report.latex import document, latex
@@ -14,6 +14,7 @@ from tinylm.report.latex import document, latex
 CELLS = st.text(string.ascii_letters + string.digits + " &%$#_{}~^\\−±×–", max_size=6)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=4))
 def test_no_cell_breaks_its_table(rows: list[list[str]]) -> None:
     frame = pd.DataFrame(rows, columns=["a_1", "b & c", ""])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +38,7 @@ from tinylm.report.latex import TABLES, document
 from tinylm.report.ledger import ledger, ledger_table
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
+from tinylm.report.raw import as_csv, surroundings
 from tinylm.report.rounds import rounds_table
 from tinylm.report.sample import Sample
 from tinylm.report.scaling import Law, laws, scaling_table
@@ -128,7 +128,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     fitted = laws(placed, claim)
     figures = _figures(verdicts, claim, placed, curves, arms, fitted, out / "figures")
     verdicts.write(out / "verdicts.json")
-    write_text(out / "results.csv", _csv(placed))
+    write_text(out / "results.csv", as_csv(placed))
     facts = _facts(verdicts, manifest, claim, placed, arms) | {
         "ladder_table": ladder_table(verdicts, manifest, runs),
         "reported_unit": claim.reported_unit,
@@ -284,7 +284,7 @@ def _facts(
         "spent_table": tables.spent_table(placed),
         "rounds_table": rounds_table(placed),
         "ledger_table": ledger_table(ledger(placed)),
-        "machine": _machine(ended),
+        "machine": surroundings(ended),
         "runs": len(ended),
         "hours": f"{hours:.2f}",
     }
@@ -312,28 +312,3 @@ def _tuned(claim: Claim) -> str:
 
 def _said(text: str | None) -> str:
     return f" ({text})" if text else ""
-
-
-def _machine(runs: pd.DataFrame) -> dict[str, str]:
-    """What the runs ran on and with: each fact's values, several where the runs differ."""
-    found = {}
-    for column in sorted(map(str, runs.columns)):
-        name = column.removeprefix("provenance.")
-        if name in ("processor", "threads", "precision", "code", "python", "system", "cores") or name.startswith(
-            "packages."
-        ):
-            values = sorted({str(value) for value in runs[column].dropna()})
-            if values and column != name:
-                found[name.removeprefix("packages.")] = ", ".join(values)
-    return found
-
-
-def _csv(placed: pd.DataFrame) -> str:
-    """All numbers of all runs; lists and mappings as JSON; no folder of this machine, since tables are passed on."""
-    flat = placed.drop(columns=["config", "root"], errors="ignore")
-    for column in flat.select_dtypes(exclude="number").columns:
-        flat[column] = [
-            json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
-            for value in portable(list(flat[column]))
-        ]
-    return str(flat.to_csv(index=False))
