@@ -91,7 +91,9 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, prompt: str) -> Mapping[str, float]:
-        """The best that can be known of the answer after a prompt: word -> probability, of sum 1.
+        """The best that can be known of the answer after a prompt, once it is known that the answer comes now.
+
+        Word -> probability, of sum 1.
 
         Args:
             prompt: an example's text up to an answer.

@@ -24,7 +24,7 @@ class Probes(Evaluator):
     Scores: ``probe_accuracy`` and ``probe_bits`` (of an answer), means over the trained lengths; ``probe_chance``, the
     accuracy of whoever knows the format alone; ``probe_ceiling`` and ``probe_bits_floor``, accuracy and bits of whoever
     knows the task, measured on the same answers. ``probe_accuracy_beyond``, the mean over the lengths ``beyond``. For
-    each length ``probe_accuracy_length_0008`` and ``probe_bits_length_0008``. Over all lengths
+    each length ``probe_accuracy_length_0008`` and ``probe_bits_length_0008``. Over the trained lengths
     ``probe_accuracy_distance_0016``: of the answers that are read from a word 9 to 16 words before.
     A length that learned positions do not reach has no score, and a note says so.
 
@@ -86,12 +86,12 @@ class Probes(Evaluator):
         every = {length: [outcome for text in texts for outcome in text] for length, texts in told.items()}
         right = {length: fmean(outcome.right for outcome in outcomes) for length, outcomes in every.items()}
         bits = {length: fmean(outcome.bits for outcome in outcomes) for length, outcomes in every.items()}
-        near = defaultdict(list)
-        for outcome in (outcome for outcomes in every.values() for outcome in outcomes):
-            if outcome.answer.distance is not None:
-                near[1 << (outcome.answer.distance - 1).bit_length()].append(outcome.right)
         trained = [length for length in every if length in self._probe.task.lengths]
         beyond = [length for length in every if length not in trained]
+        near = defaultdict(list)
+        for outcome in (outcome for length in trained for outcome in every[length]):
+            if outcome.answer.distance is not None:
+                near[1 << (outcome.answer.distance - 1).bit_length()].append(outcome.right)
         return {
             "probe_chance": 1 / self._probe.task.alternatives,
             **({"probe_ceiling": fmean(outcome.right for outcome in known)} if known else {}),

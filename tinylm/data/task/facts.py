@@ -30,7 +30,7 @@ class Facts(Task):
 
     unit = "mentions"
 
-    def __init__(self, lengths: list[int], entities: int = 64, values: int = 16, table: int = 0) -> None:
+    def __init__(self, lengths: list[int], entities: int = 192, values: int = 16, table: int = 0) -> None:
         if values < 2 or entities < 1 or entities % values:
             raise UserError(
                 f"data.task.entities={entities} is no multiple of data.task.values={values}, so values would not be"
