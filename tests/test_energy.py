@@ -63,7 +63,7 @@ def test_without_a_counter_there_is_no_number(tmp_path: Path) -> None:
     assert meter.names() == []
 
 
-def test_a_run_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_keeps_what_was_measured_and_its_logger_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _package(tmp_path / "powercap", 0, 0)
     read = energy._reader(path)
 
@@ -73,7 +73,10 @@ def test_a_run_keeps_what_was_measured(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(energy, "POWERCAP", tmp_path / "powercap")
     monkeypatch.setattr(energy, "_reader", lambda path: counting)
-    record = run_job(job_of(*text_files(tmp_path), *SMALL, f"root={tmp_path}"))
+    record = run_job(job_of(*text_files(tmp_path), *SMALL, f"root={tmp_path}", "logger=csv"))
     assert record.status == "done", record.error
     assert record.cost["energy_joules"] == pytest.approx(0.25)
     assert record.provenance["energy_counters"] == ["package-0"]
+    folder = tmp_path / record.key
+    rows = (folder / "csv" / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + len((folder / "history.jsonl").read_text(encoding="utf-8").splitlines())

@@ -23,7 +23,7 @@ from tinylm.record import WEIGHTS, RunRecord
 from tinylm.runs.settings import Batching, Settings
 
 # Top-level nodes that say where, how and why a run goes, but change none of its numbers.
-OUTSIDE = ("hydra", "machine", "root", "cache", "archives", "keep", "checkpoint_seconds", "claim", "sweeps")
+OUTSIDE = ("hydra", "machine", "root", "cache", "archives", "keep", "checkpoint_seconds", "logger", "claim", "sweeps")
 # What a run is made of, beside its settings.
 PARTS = (
     *("data", "tokenizer", "model", "shape", "init", "optim", "schedule"),

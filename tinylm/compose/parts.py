@@ -19,6 +19,7 @@ from tinylm.model.shape import Solved, solve
 from tinylm.runs.parts import Elder, Parts
 from tinylm.runs.settings import Batching, Settings
 from tinylm.runs.watch import check
+from tinylm.train import journal
 from tinylm.train.recipe import Recipe
 
 
@@ -32,6 +33,7 @@ def build(job: Job) -> Parts:
     settings = _settings(config)
     made = {name: make(config[name]) for name in ("data", "tokenizer", "shape", "init", "machine", "evaluate")}
     check(settings.watch, made["evaluate"])
+    journal.check(settings.logger)
     recipe = Recipe(
         **{name: make(config[name]) for name in ("objective", "update", "schedule", "rounds", "budget")},
         optimiser=make(config["optim"]),

@@ -33,6 +33,7 @@ _ELSEWHERE = (
     "archives",
     "keep",
     "checkpoint_seconds",
+    "logger",
     "claim",
     "sweeps",
     "hydra",

@@ -36,6 +36,7 @@ from tinylm.runs.routing import layers
 from tinylm.runs.watch import Watch
 from tinylm.streams import Streams
 from tinylm.train.fit import fit
+from tinylm.train.journal import Journal
 
 
 def run(replicas: list[tuple[Parts, Path]]) -> list[RunRecord]:
@@ -155,19 +156,24 @@ class _Run:
         return solve(parts.shape, vocab=vocab, context=context, count=count, domains=domains)
 
     def _fit(self, model: LanguageModel, batches: Batches, flops: float, watch: Watch, best: Best | None) -> None:
-        fitted = fit(
-            model,
-            batches,
-            recipe=self.parts.recipe,
-            machine=self.parts.machine,
-            streams=self.streams,
-            folder=self.folder,
-            flops_per_token=flops,
-            score=watch.curve if best is None else best.watch(watch.curve),
-            checkpoint_seconds=self.parts.settings.checkpoint_seconds,
-            nats=partial(token_nats, precision=self.parts.settings.precision),
-            watches=watch.watches,
-        )
+        journal = Journal(self.parts.settings.logger, self.folder, self.parts.config)
+        try:
+            fitted = fit(
+                model,
+                batches,
+                recipe=self.parts.recipe,
+                machine=self.parts.machine,
+                streams=self.streams,
+                folder=self.folder,
+                flops_per_token=flops,
+                score=watch.curve if best is None else best.watch(watch.curve),
+                checkpoint_seconds=self.parts.settings.checkpoint_seconds,
+                nats=partial(token_nats, precision=self.parts.settings.precision),
+                watches=watch.watches,
+                journal=journal,
+            )
+        finally:
+            journal.close()
         spent = asdict(fitted)
         self.record.warnings = [*spent.pop("warnings"), *watch.warnings(spent)]
         spent.pop("scores")

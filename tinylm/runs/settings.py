@@ -39,3 +39,4 @@ class Settings:
     archives: list[str] = field(default_factory=list)
     keep: Literal["weights", "nothing", "needed"] = "weights"
     checkpoint_seconds: float = 60.0
+    logger: Literal["none", "csv", "tensorboard", "wandb"] = "none"

@@ -15,6 +15,7 @@ from torch import nn
 
 from tinylm.errors import Diverged, Interrupted
 from tinylm.streams import Streams
+from tinylm.train.journal import Journal
 from tinylm.train.module import TrainingModule
 from tinylm.train.recipe import Batches, Fit, Machine, Recipe
 from tinylm.train.review import LEAST_TILT
@@ -35,6 +36,7 @@ def fit(
     checkpoint_seconds: float,
     nats: Nats | None = None,
     watches: Watches = (),
+    journal: Journal | None = None,
 ) -> Fit:
     """Train ``model`` in place.
 
@@ -47,6 +49,7 @@ def fit(
         checkpoint_seconds: time between two checkpoints.
         nats: scores each target of a batch for the choice of text; rounds that choose none need none.
         watches: (n, score): called on the model after every n steps; its result goes into the history.
+        journal: follows the history; the caller closes it.
 
     Raises:
         Diverged: a loss, a gradient norm or a result of ``score`` was not finite.
@@ -55,7 +58,18 @@ def fit(
     torch.set_num_threads(machine.threads)
     with StopSignals() as signals, _deterministic(machine):
         session = Session(
-            model, batches, recipe, streams, folder, flops_per_token, score, checkpoint_seconds, signals, nats, watches
+            model,
+            batches,
+            recipe,
+            streams,
+            folder,
+            flops_per_token,
+            score,
+            checkpoint_seconds,
+            signals,
+            nats,
+            watches,
+            journal,
         )
         if session.restore():
             session.meter.totals.resumed += 1

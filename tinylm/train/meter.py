@@ -21,6 +21,7 @@ import torch
 
 from tinylm.record import write_json, write_text
 from tinylm.train.budget import Plan
+from tinylm.train.journal import Journal
 
 
 @dataclass
@@ -50,11 +51,13 @@ class Meter:
     Args:
         folder: the run's.
         plan: when lines are due and how much is left.
+        journal: follows the history.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, journal: Journal | None = None) -> None:
         self.folder = folder
         self.plan = plan
+        self.journal = journal
         self.totals = Totals()
         self.lines: list[str] = []
         self._mark = time.perf_counter()
@@ -75,6 +78,7 @@ class Meter:
     def begin(self) -> None:
         """Put history on disk as it stands here, and start the clock."""
         write_text(self.folder / "history.jsonl", self.history)
+        self._tell_journal()
         self.resume_clock()
 
     def resume_clock(self) -> None:
@@ -120,6 +124,11 @@ class Meter:
         self.lines.append(json.dumps(line) + "\n")
         with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
             file.write(self.lines[-1])
+        self._tell_journal()
+
+    def _tell_journal(self) -> None:
+        if self.journal is not None:
+            self.journal.follow([json.loads(line) for line in self.lines])
 
     def tell(self, phase: str, loss: float | None = None, *, at_once: bool = False) -> None:
         """Replace status.json, about once a second unless ``at_once``."""

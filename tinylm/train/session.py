@@ -23,6 +23,7 @@ from tinylm.train.checkpoint import (
     optimiser_state,
 )
 from tinylm.train.curriculum import Curriculum
+from tinylm.train.journal import Journal
 from tinylm.train.meter import Meter
 from tinylm.train.micro import micro_batches
 from tinylm.train.recipe import Batches, Recipe
@@ -55,6 +56,7 @@ class Session:
         signals: StopSignals,
         nats: Nats | None = None,
         watches: Watches = (),
+        journal: Journal | None = None,
     ) -> None:
         self.model = model
         self.batches = batches
@@ -71,7 +73,7 @@ class Session:
         self.optimiser = recipe.optimiser(model)
         for group in self.optimiser.param_groups:
             group["initial_lr"] = group["lr"]
-        self.meter = Meter(folder, self.plan)
+        self.meter = Meter(folder, self.plan, journal)
         self.checkpoints = Checkpoints(folder / "checkpoint")
         self.rank, self.world = 0, 1
         self.sum: Sum = _alone
