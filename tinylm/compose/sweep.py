@@ -7,6 +7,7 @@ stage may be a function of earlier records.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -22,7 +23,7 @@ from tinylm.compose.expansion import Expander, Role
 from tinylm.compose.plan import Plan, print_larger, print_plan
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
-from tinylm.report import tuning
+from tinylm.report import stopping, tuning
 from tinylm.report.claim import Claim
 from tinylm.report.manifest import Job as Entry
 from tinylm.report.manifest import Manifest
@@ -59,9 +60,36 @@ def sweep(
         chosen = choose(claim, manifest.jobs, expander.roots) if finished else first
         if not finished:
             print("\nstage compare is counted with the first value of each grid: tuning has not chosen yet")
+    dropped: set[str] = set()
     roles = expander.comparing(claim, chosen)
-    _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim)
+    for seeds in _groups(claim, roles, plan_only):
+        group = [role for role in roles if role.seed in seeds and role.arm not in dropped]
+        _run_stage(group, expander, launcher, outcome, plan_only, manifest, claim)
+        if claim.stop is not None and not plan_only and len(seeds) < len({role.seed for role in roles}):
+            dropped |= _stopped(claim, manifest, expander.roots, claim.seeds[: claim.seeds.index(seeds[-1]) + 1])
     return outcome
+
+
+def _groups(claim: Claim, roles: Sequence[Role], plan_only: bool) -> list[list[int]]:
+    """The seeds in the groups that run together: all at once, unless the claim looks in between."""
+    seeds = list(dict.fromkeys(role.seed for role in roles))
+    if claim.stop is None or plan_only or seeds != claim.seeds:  # narrowed on the command line: nothing to look at
+        return [seeds]
+    ends = [0, *claim.stop.after, len(seeds)]
+    return [seeds[first:last] for first, last in itertools.pairwise(ends)]
+
+
+def _stopped(claim: Claim, manifest: Manifest, roots: Sequence[Path], seeds: Sequence[int]) -> set[str]:
+    """The arms that the look after these seeds stops, aloud."""
+    scores: dict[str, dict[int, float]] = {}
+    for entry in manifest.jobs:
+        record = ledger.find(entry.key, roots) if entry.stage == "compare" else None
+        if record is not None and record.status == "done" and claim.metric in record.metrics:
+            scores.setdefault(entry.arm, {})[entry.seed] = record.metrics[claim.metric]
+    found = stopping.stopped(claim, scores, seeds)
+    for arm in found:
+        print(f"{arm}: stopped after {len(seeds)} seeds: a gain of {claim.delta:g} is excluded", file=sys.stderr)
+    return set(found)
 
 
 def join(manifest: Manifest, root: Path) -> None:

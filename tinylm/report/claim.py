@@ -8,6 +8,7 @@ The dataclasses below are the schema: a key that they do not know, or a value of
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -66,6 +67,19 @@ class Tune:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """When an arm that cannot be worth having is stopped (`tinylm/report/stopping.py`).
+
+    Fields:
+        after: numbers of seeds after which is looked, ascending; the arms' seeds run in these groups.
+        risk: the chance, over all looks, that an arm which truly gains delta is stopped.
+    """
+
+    after: list[int]
+    risk: float = 0.05
+
+
+@dataclass(frozen=True)
 class Claim:
     """What a sweep declares before it runs.
 
@@ -84,6 +98,7 @@ class Claim:
             ``discoveries``, of the effects claimed, for screening many arms (more is found, and of it 5% is false).
         cost: what the sweep takes, in words.
         tune: what is chosen per arm first, or None.
+        stop: when arms are stopped early, or None: never.
         estimates: name -> quantity that is estimated over the arms, with the region where it is expected.
         sample: arms drawn at random, beside those of ``arms``.
         sizes: size -> the overrides that make it, smallest first; every arm is then made at every size, as
@@ -107,6 +122,7 @@ class Claim:
     errors: Errors = "family"
     cost: str = ""
     tune: Tune | None = None
+    stop: Stop | None = None
     estimates: dict[str, Estimand] = field(default_factory=dict)
     sample: Sample | None = None
     sizes: dict[str, list[str]] = field(default_factory=dict)
@@ -219,6 +235,8 @@ def _agree(claim: Claim, name: str) -> None:
     ):
         if not low < value < high:
             raise UserError(f"{name}.{key}: {value} is not above {low:g} and below {high:g}")
+    if claim.stop is not None:
+        _agree_stop(claim.stop, len(claim.seeds), f"{name}.stop")
     if claim.tune is None:
         return
     _distinct(claim.tune.seeds, f"{name}.tune.seeds")
@@ -230,6 +248,14 @@ def _agree(claim: Claim, name: str) -> None:
     for key, grid in claim.tune.params.items():
         if not grid:
             raise UserError(f"{name}.tune.params.{key}: the grid is empty; give it values")
+
+
+def _agree_stop(stop: Stop, seeds: int, name: str) -> None:
+    looks = [1, *stop.after, seeds]
+    if not stop.after or any(a >= b for a, b in itertools.pairwise(looks)):
+        raise UserError(f"{name}.after: {stop.after} are not ascending numbers of seeds from 2 to {seeds - 1}")
+    if not 0 < stop.risk < 1:
+        raise UserError(f"{name}.risk: {stop.risk:g} is not above 0 and below 1")
 
 
 def _agree_estimates(claim: Claim, name: str) -> None:

@@ -116,7 +116,7 @@ def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim, doc
         correlation=difference.correlation,
     )
     interval = difference.interval(step.alpha)
-    if pairing.refusals or interval is None:
+    if pairing.void or interval is None:
         return told
     bootstrap = difference.bootstrap(step.alpha)
     text = documents.interval(difference, pairing.keys, pairing.against_keys, step.alpha)
@@ -142,6 +142,8 @@ def _verdict(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -
     difference, counts = pairing.difference, pairing.divergences
     if pairing.refusals:
         return "refused", "; ".join(pairing.refusals)
+    if pairing.stopped is not None:
+        return "inconclusive", pairing.stopped
     if difference is None:
         return "inconclusive", f"no pair ended with a number: {_tell(pairing)}"
     if difference.df <= 0:

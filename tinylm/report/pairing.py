@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from tinylm.report import guards
+from tinylm.report import guards, stopping
 from tinylm.report.claim import Claim
 from tinylm.report.difference import Difference, outliers, paired, unpaired
 from tinylm.report.guards import Run
@@ -26,6 +26,7 @@ class Pairing:
         difference: over the pairs that have a number on both sides; None where there is none.
         keys, against_keys: of the runs that it is over.
         given: each side whose runs all begin from one parent, told once: of that parent alone is the difference.
+        stopped: why the variant was stopped early, as declared; None where it was not. Nothing is tested then.
         refusals: why nothing may be concluded; empty where something may.
     """
 
@@ -41,14 +42,20 @@ class Pairing:
     derived: list[str]
     divergences: Divergences
     given: list[str]
+    stopped: str | None
     refusals: list[str]
 
     @property
+    def void(self) -> bool:
+        """Whether nothing may be tested."""
+        return bool(self.refusals) or self.stopped is not None
+
+    @property
     def p_value(self) -> float:
-        return 1.0 if self.refusals or self.difference is None else self.difference.p_value
+        return 1.0 if self.void or self.difference is None else self.difference.p_value
 
     def p_equivalence(self, delta: float) -> float:
-        return 1.0 if self.refusals or self.difference is None else self.difference.p_equivalence(delta)
+        return 1.0 if self.void or self.difference is None else self.difference.p_equivalence(delta)
 
     @classmethod
     def of(cls, variant: str, against: str, claim: Claim, manifest: Manifest, rows: Mapping[str, Run]) -> Pairing:
@@ -78,8 +85,9 @@ class Pairing:
         sides = [(seed, runs_a[seed], runs_b[other]) for seed, other in matched]
         differing = guards.differing((a, b) for _, a, b in sides)
         counted = [*runs_a.values(), *runs_b.values()]
+        told = stopping.reason(claim, variant, {variant: scores_a, against: scores_b}, list(planned_a))
         refusals = []
-        if ended < declared:
+        if ended < declared and told is None:
             refusals.append(
                 f"{ended} of {declared} declared {'runs an arm' if apart else 'pairs'}"
                 f"{_missing(variant, seeds_a, planned_a, runs_a, scores_a)}"
@@ -108,6 +116,7 @@ class Pairing:
             derived=guards.derived(differing, claim),
             divergences=_count_divergences(runs_a, runs_b),
             given=[arm for arm, runs in ((variant, runs_a), (against, runs_b)) if guards.one_parent(runs.values())],
+            stopped=told,
             refusals=refusals,
         )
 

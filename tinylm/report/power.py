@@ -16,7 +16,8 @@ import numpy as np
 from scipy import integrate, optimize, special, stats
 
 from tinylm.report.claim import Claim
-from tinylm.report.spread import past_spread
+from tinylm.report.spread import past_gains, past_spread
+from tinylm.report.stopping import replayed
 
 _LARGEST_N = 10_000
 _POINTS = 8001  # of the integration; fine enough for the steep transition at n = 2
@@ -146,7 +147,27 @@ def describe_power(
         lines.append(f"power: {shown} {power:.0%}; 80% takes {takes}")
         if power < _WORTH_RUNNING:
             lines.append(f"warning: {what} would rather be missed than shown; declare more seeds or a larger delta")
-    return lines
+    return lines + _describe_stop(claim, roots)
+
+
+def _describe_stop(claim: Claim, roots: Sequence[str | Path]) -> list[str]:
+    """What stopping early would have done to past sweeps of the metric."""
+    if claim.stop is None:
+        return []
+    past = past_gains(claim, roots)
+    looks = ", ".join(map(str, claim.stop.after))
+    told = (
+        f"stop: looks after {looks} of {len(claim.seeds)} seeds; an arm that truly gains delta is stopped in "
+        f"{claim.stop.risk:.0%} of cases at most"
+    )
+    false, of = replayed(past, claim.delta, claim.stop, claim.delta)
+    if not of:
+        return [f"{told}; no past sweep has the seeds to replay it on"]
+    saved, _ = replayed(past, claim.delta, claim.stop, None)
+    return [
+        f"{told}; replayed on past comparisons shifted to a gain of delta: {false / of:.1%} stopped falsely "
+        f"({false} of {of} orders of seeds); as they were: {saved / of:.0%} stopped"
+    ]
 
 
 def _over_spread(chance: Callable[[np.ndarray], np.ndarray], n: int, upper: float) -> float:

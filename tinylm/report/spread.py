@@ -62,6 +62,25 @@ def past_spread(claim: Claim, roots: Sequence[str | Path]) -> Spread | None:
     return max(measured or guessed, key=lambda item: item.sd, default=None)
 
 
+def past_gains(claim: Claim, roots: Sequence[str | Path]) -> list[list[float]]:
+    """The gains, one a seed, of every past paired comparison of the claim's metric; positive: better."""
+    existing = [root for root in roots if Path(root).is_dir()]
+    manifests = [item for item in _manifests(existing) if item.claim is not None and item.claim.metric == claim.metric]
+    if not manifests:
+        return []
+    rows = {str(row["key"]): dict(row) for row in collect(*existing).to_dict("records")}
+    sign = -1 if claim.direction == "lower" else 1
+    found = []
+    for manifest in manifests:
+        past = manifest.claim
+        assert past is not None
+        for variant, against in past.comparisons.items():
+            pairing = Pairing.of(variant, against, past, manifest, rows)  # type: ignore[arg-type]
+            if len(pairing.differences) >= _ENOUGH:
+                found.append([sign * value for value in pairing.differences.values()])
+    return found
+
+
 def _manifests(roots: Sequence[str | Path]) -> Iterable[Manifest]:
     for name in sorted({path.stem for root in roots for path in Path(root).glob("sweeps/*.json")}):
         try:
