@@ -1,0 +1,1 @@
+"""How often the verdict engine errs, and finds, and covers: ``python -m benchmarks.calibration``."""
