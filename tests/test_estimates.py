@@ -30,6 +30,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "spearman_gap": {"x": "shape.depth", "y": "shape.ratio", "region": [0.0, None]},
     "power_law_optimum": {"x": "batch.size", "tuned": "optim.lr", "region": [0.35, 0.65]},
     "mean": {"metric": "forgetting", "arm": "d4", "region": [0.0, None]},
+    "peak_slope": {"x": "parameters", "y": "stored", "over": "offered", "region": [0.5, 1.5]},
     "difference": {"metric": "width", "arm": "d8", "against": "d4", "region": [0.0, None]},
 }
 
@@ -146,6 +147,26 @@ def test_a_law_that_is_none_widens_the_exponents_interval() -> None:
     assert widths[1] > 2 * widths[0]
 
 
+def filled(capacity: float, noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    """Models of three sizes that store what they are offered up to their capacity."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {"arm": f"{size}_{offered}", "seed": n, "parameters": size, "offered": offered, "stored": stored}
+        for size in (10.0, 20.0, 40.0)
+        for n in range(3)
+        for offered in (5.0, 10.0, 20.0, 40.0, 80.0)
+        for stored in [min(offered, capacity * size) + noise * rng.normal()]
+    )
+
+
+def test_the_slope_of_peaks_is_the_capacity() -> None:
+    exact = interval("peak_slope", filled(0.5))
+    assert (exact.value, exact.low, exact.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert exact.n == 9
+    found = [interval("peak_slope", filled(0.5, noise=0.1, seed=seed)) for seed in range(60)]
+    assert sum(item.low <= 0.5 <= item.high for item in found) >= 54
+
+
 def test_the_mean_has_students_interval() -> None:
     values = [0.02, 0.05, 0.03, 0.04]
     found = interval("mean", pd.DataFrame({"forgetting": values}))
@@ -219,6 +240,13 @@ REFUSED: dict[str, tuple[str, Any, dict[str, Any], str]] = {
         {},
         "too flat or too ragged",
     ),
+    "still growing": (
+        "peak_slope",
+        lambda: filled(2.0).query("offered < 25"),
+        {},
+        "still grows at the largest offered",
+    ),
+    "two sizes": ("peak_slope", lambda: filled(0.5).query("parameters < 30"), {}, "2 values of parameters are too few"),
     "one seed": ("mean", lambda: pd.DataFrame({"forgetting": [0.1]}), {}, "1 seed(s) have no spread"),
     "no replicates": ("mean", lambda: pd.DataFrame({"forgetting": [0.1, 0.1]}), {}, "no run changed with its seed"),
     "no pair": (

@@ -47,7 +47,8 @@ class Floor(Evaluator):
     Where something has to be known by heart: ``fact_bits``, what all of it is worth, and ``fact_bits_stored``, how much
     of that the model knows: the sum over facts of what one costs whoever never learned it, minus what it costs the
     model (the part of values in the bit complexity of Allen-Zhu and Li 2024, arXiv 2404.05405, theorem 3.2). Each
-    mention counts by one over its frequency, so that all facts count alike.
+    mention counts by one over its frequency, so that all facts count alike. ``fact_bits_per_parameter``: by all of the
+    model's parameters.
 
     Items: a document's place in the split, bytes, bits, floor_bits.
 
@@ -104,7 +105,8 @@ class Floor(Evaluator):
             "bits": model_N.tolist(),
             "floor_bits": law_N.tolist(),
         }
-        return Scores(scalars | _stored(every), items)
+        size = sum(parameter.numel() for parameter in subject.model.parameters())
+        return Scores(scalars | _stored(every, size), items)
 
 
 def _token_bits(subject: Subject, texts: Sequence[Text], rows: int) -> list[np.ndarray]:
@@ -146,7 +148,7 @@ def _error(residual_N: np.ndarray, total: int) -> float:
     return float(residual_N.std(ddof=1) * math.sqrt(len(residual_N)) / total)
 
 
-def _stored(pieces: Sequence[Piece]) -> dict[str, float]:
+def _stored(pieces: Sequence[Piece], parameters: int) -> dict[str, float]:
     """Bits known by heart, and how many there are to know."""
     mentions = [
         (piece.model, piece.span.unknown, piece.span.mention)
@@ -155,7 +157,9 @@ def _stored(pieces: Sequence[Piece]) -> dict[str, float]:
     ]
     if not mentions:
         return {}
+    stored = sum((unknown - model) / share for model, unknown, share in mentions) / len(mentions)
     return {
         "fact_bits": sum(unknown / share for _, unknown, share in mentions) / len(mentions),
-        "fact_bits_stored": sum((unknown - model) / share for model, unknown, share in mentions) / len(mentions),
+        "fact_bits_stored": stored,
+        "fact_bits_per_parameter": stored / parameters,
     }

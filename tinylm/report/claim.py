@@ -18,7 +18,9 @@ from tinylm.report.estimand import Estimand
 from tinylm.report.sample import Sample
 from tinylm.report.schema import build
 
-Equal = Literal["parameters", "body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds"]
+Equal = Literal[
+    "parameters", "body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds", "exposures"
+]
 AT = "@"  # between an arm and its size
 Expectation = Literal["better", "worse", "equivalent"]
 Errors = Literal["family", "discoveries"]

@@ -22,6 +22,7 @@ SPENT: dict[Equal, str] = {
     "bytes": "cost.bytes",
     "tokens": "cost.tokens",
     "seconds": "cost.seconds",
+    "exposures": "cost.exposures",
 }
 
 # Config keys that tell where, how or by whom a run is made; no number depends on them.

@@ -16,6 +16,7 @@ _SPENT = {
     "accounting.parameters.body": "body",
     "cost.tokens": "tokens",
     "cost.bytes": "bytes",
+    "cost.exposures": "exposures of a fact",
     "cost.flops": "FLOPs",
     "cost.seconds": "seconds",
     "cost.tokens_per_second": "tokens/s",

@@ -55,7 +55,7 @@ def score(grammar: Grammar, text: str) -> list[Span]:
         if found is None or index is None or not p:
             raise UserError(f"this world never writes {whole[at : at + 20]!r} after {whole[max(0, at - 40) : at]!r}")
         unknown = None if rule.mention is None else grammar.facts.ignorance
-        spans.append(Span(rule.kind, max(0, at - 1), found.end() - 1, -math.log2(p), rule.mention, unknown))
+        spans.append(Span(rule.kind, max(0, at - 1), found.end() - 1, math.log2(1 / p), rule.mention, unknown))
         at = found.end()
         return index
 
