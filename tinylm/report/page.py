@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,8 @@ from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect
 from tinylm.report.compare import decide
+from tinylm.report.drawing import caption, figures_of, width
 from tinylm.report.factors import confounded, factors, matrix
-from tinylm.report.figures.correlations import correlations, properties
-from tinylm.report.figures.cost import quality
-from tinylm.report.figures.curves import learning_curves
-from tinylm.report.figures.experts import specialisation
-from tinylm.report.figures.forest import differences
-from tinylm.report.figures.forgetting import forgetting
-from tinylm.report.figures.layers import by_layer
-from tinylm.report.figures.lengths import by_length
-from tinylm.report.figures.pareto import pareto
-from tinylm.report.figures.scaling import across_sizes, gains_over_sizes, loss_over_compute
-from tinylm.report.figures.sensitivity import sensitivity
-from tinylm.report.figures.style import MANY, colours, save, shades
-from tinylm.report.figures.valley import valley
 from tinylm.report.history import history
 from tinylm.report.ladder import ladder_table
 from tinylm.report.latex import TABLES, document
@@ -41,50 +29,12 @@ from tinylm.report.portable import portable
 from tinylm.report.raw import as_csv, surroundings
 from tinylm.report.rounds import rounds_table
 from tinylm.report.sample import Sample
-from tinylm.report.scaling import Law, laws, scaling_table
+from tinylm.report.scaling import laws, scaling_table
 from tinylm.report.signal import signal_table
 from tinylm.report.trends import decision_table, label, trend_table
 from tinylm.report.verdicts import Verdicts
 
 __all__ = ["Report", "archive", "write_report"]
-
-# Where a colour is an arm's.
-_SHADED = (
-    *("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension", "load_entropy"),
-    *("probe_lengths", "probe_distances", "extrapolation"),
-)
-_CAPTIONS = {
-    "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
-    "and its interval at the level that the family left it; it excludes zero exactly when the adjusted p is below "
-    "alpha.",
-    "trends": "The gain of each arm over its opponent at every size. Dots: one seed each; diamonds and bars: means and "
-    "their intervals.",
-    "scaling": "Loss against training FLOPs, both logarithmic: the mean of a power law a seed, with its interval over "
-    "seeds. Dots: one seed each.",
-    "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
-    "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
-    "properties": "What the arms are, and how well they did: a dot an arm.",
-    "correlations": "Rank correlations over the arms; quality is positive where better.",
-    "pareto": "Quality against what use costs. Dots: one run each; diamonds: means, filled on the front (line): no "
-    "other arm is both better and cheaper. Times depend on the machine and on what else it did.",
-    "valley": "The valley over the tuned key, and the power law through its lowest points. Dots: one seed each.",
-    "forgetting": "What a round read, scored at its end, by its place in the round; falling: what was read first was "
-    "forgotten. Thin: one seed each; bold: an arm's mean.",
-    "layer_skip": "What a model loses when one layer is skipped, on the tune split. Thin: one run each; bold: means.",
-    "effective_dimension": "Principal components that hold 80% of the features' variance after each layer, unless the "
-    "config says another share. Thin: one run each; bold: means.",
-    "load_entropy": "How evenly a layer's experts are used, over the last tenth of training: 1 where all are alike, 0 "
-    "where one has all.",
-    "specialisation": "Percent of a domain's tokens that go to each expert, in evaluation, on the tune split; an arm's "
-    "first run. Rows that are alike: the experts do not tell the domains apart.",
-    "probe_lengths": "Accuracy of a task's answers by length; dotted: what knowing the format alone gives. Thin: one "
-    "run each; bold: means.",
-    "probe_distances": "Accuracy of a task's answers by how many words back stands the word that they are read from, "
-    "each number with the distances above the one before. Thin: one run each; bold: means.",
-    "extrapolation": "Bits per byte of the same text with more and more of it in view, from the trained length (left) "
-    "on. Thin: one run each; bold: means.",
-    "sensitivity": "What tuning saw, on seeds and text that no verdict uses. Rings: chosen.",
-}
 
 
 @dataclass(frozen=True)
@@ -126,7 +76,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     curves = history(*roots, keys=set(placed["key"]))
     arms = factors(placed, claim)
     fitted = laws(placed, claim)
-    figures = _figures(verdicts, claim, placed, curves, arms, fitted, out / "figures")
+    figures = figures_of(verdicts, claim, placed, curves, arms, fitted, out / "figures")
     verdicts.write(out / "verdicts.json")
     write_text(out / "results.csv", as_csv(placed))
     facts = _facts(verdicts, manifest, claim, placed, arms) | {
@@ -139,9 +89,9 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "figures": [
             {
                 "name": key,
-                "caption": _CAPTIONS[key] + _shaded(claim, arms, key),
+                "caption": caption(key, claim, arms),
                 "svg": Markup(svg),
-                "width": _width(svg),
+                "width": width(svg),
             }
             for key, svg in figures.items()
         ],
@@ -156,77 +106,6 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     frames = {key: facts[f"{key}_table"] for key in TABLES}
     write_text(out / "tables.tex", document(name, frames))
     return Report(out / "report.html", verdicts, claim, placed)
-
-
-def _figures(
-    verdicts: Verdicts,
-    claim: Claim,
-    placed: pd.DataFrame,
-    curves: pd.DataFrame,
-    arms: pd.DataFrame | None,
-    fitted: Mapping[str, Law],
-    folder: Path,
-) -> dict[str, str]:
-    """Figure name -> SVG text, of those that the runs have numbers for, in the page's order."""
-    ink = _ink(claim, arms)
-    drawn = {
-        "differences": differences(verdicts),
-        "trends": gains_over_sizes(verdicts, placed, claim),
-        "scaling": loss_over_compute(fitted, claim),
-        "properties": None if arms is None else properties(arms, list(arms.columns[:-1]), claim.metric),
-        "correlations": None if arms is None else correlations(matrix(arms, claim)),
-        "learning_curves": learning_curves(curves, placed, ink),
-        "quality": quality(placed, claim.metric, ink),
-        "pareto": pareto(placed, claim.metric, claim.direction, ink),
-        "sensitivity": sensitivity(placed, claim, ink),
-        "valley": valley(placed, claim),
-        "forgetting": forgetting(placed, ink),
-        "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
-        "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),
-        "probe_lengths": by_length(
-            placed, "probe_accuracy_length", "accuracy of answers", "length, as the task counts it", ink, "probe_chance"
-        ),
-        "probe_distances": by_length(
-            placed, "probe_accuracy_distance", "accuracy of answers", "words back, up to", ink, "probe_chance"
-        ),
-        "extrapolation": by_length(
-            placed, "extrapolation_bits", "bits per byte of the same text", "tokens in view", ink
-        ),
-        "load_entropy": by_layer(placed, "load_entropy", "entropy of the experts' load (1: even)", ink),
-        "specialisation": specialisation(placed),
-    }
-    written = {}
-    for name, figure in drawn.items():
-        if figure is None:
-            for kind in ("png", "svg"):  # of an earlier report
-                (folder / f"{name}.{kind}").unlink(missing_ok=True)
-            continue
-        svg = save(figure, folder, name)
-        written[name] = svg[svg.index("<svg") :]
-    return written
-
-
-def _ink(claim: Claim, arms: pd.DataFrame | None) -> dict[str, str]:
-    """Arm -> colour; where there are more arms than colours, a shade by the first property."""
-    if claim.sizes:
-        return across_sizes(claim)
-    plain = colours(list(claim.arms), claim.baseline)
-    if arms is None or len(claim.arms) <= MANY:
-        return plain
-    return plain | shades({str(arm): float(value) for arm, value in arms.iloc[:, 0].items()})
-
-
-def _shaded(claim: Claim, arms: pd.DataFrame | None, figure: str) -> str:
-    if figure not in _SHADED or arms is None or len(claim.arms) <= MANY:
-        return ""
-    values = arms.iloc[:, 0]
-    return f" Colour: {values.name}, from {values.min():g} (dark) to {values.max():g} (light)."
-
-
-def _width(svg: str) -> int:
-    """The width in pixels at which an SVG's text has the size of the page's notes."""
-    points = float(svg.split('viewBox="', 1)[1].split('"', 1)[0].split()[2])
-    return round(points * 4 / 3 * 1.05)
 
 
 def _facts(
