@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import tokenizers
-import transformers
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
-from test_pretrained import llama, trained
+from tiny_model import tiny_model, with_shape
 from tiny_tokenizers import TEXTS, form
 
 from tests.commands import PROJECT, SMALL, text_files
@@ -22,10 +21,14 @@ from tinylm.cli.main import dispatch
 from tinylm.compose.main import invoke
 from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
-from tinylm.evaluate.harness import local, tasks
+from tinylm.evaluate.harness import likelihood, local, tasks
 from tinylm.evaluate.harness.likelihood import likelihoods
 from tinylm.evaluate.harness.model import HarnessModel
-from tinylm.exchange.checkpoint import read
+from tinylm.exchange.export import export
+from tinylm.model.attention.window import Window
+from tinylm.model.ffn.series import Series
+from tinylm.model.position.alibi import ALiBi
+from tinylm.model.position.learned import Learned
 from tinylm.record import RunRecord
 
 REAL = PROJECT.parent / "shared" / "data" / "eval"
@@ -35,25 +38,16 @@ Asked = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, HarnessModel]:
-    """lm-eval's `hf` model and ours, of one checkpoint."""
+    """lm-eval's `hf` model of an export, and ours of what was exported."""
     from lm_eval.models.huggingface import HFLM
 
-    folder = tmp_path_factory.mktemp("checkpoint")
-    backend = tokenizers.Tokenizer.from_str(form("letters"))
-    ours = Tokenizer(backend)
-    sizes = {"vocab_size": 600, "max_position_embeddings": WINDOW}
-    made = trained(functools.partial(llama, bos_token_id=ours.bos, eos_token_id=ours.eos, **sizes))
-    made.save_pretrained(folder)
-    marks = [backend.id_to_token(index) for index in (ours.bos, ours.eos)]
-    adding = tokenizers.Tokenizer.from_str(form("letters"))
-    adding.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{marks[0]} $A", special_tokens=[(marks[0], ours.bos)]
-    )
-    theirs = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=adding, bos_token=marks[0], eos_token=marks[1], pad_token=marks[1]
-    )
-    hf = HFLM(pretrained=made, tokenizer=theirs, batch_size=16, max_length=WINDOW)
-    return hf, HarnessModel(read(folder).model, ours, progress=False)
+    ours = Tokenizer(tokenizers.Tokenizer.from_str(form("letters")))
+    model = tiny_model(with_shape(vocab=ours.vocab_size, context=WINDOW))
+    folder = tmp_path_factory.mktemp("made") / "export"
+    export(model.eval(), ours, folder, lambda proof: "")
+    hf = HFLM(pretrained=str(folder), batch_size=16, device="cpu")
+    assert hf.max_length == WINDOW
+    return hf, HarnessModel(model, ours, progress=False)
 
 
 def instances(kind: Any, arguments: list[tuple[Any, ...]]) -> list[Instance]:
@@ -75,7 +69,8 @@ def minimal_pairs(count: int) -> list[tuple[str, str]]:
 
 
 def questions() -> list[list[Asked]]:
-    """As BLiMP asks (no context), as PIQA (one context, several answers) and as LAMBADA (a last word)."""
+    """As BLiMP asks (no context), as PIQA (one context, several answers) as LAMBADA (a last word), as
+    HellaSwag (a long context and short answers), and with contexts that are too long."""
     pairs = minimal_pairs(200)
     blimp = [[("", f" {good}"), ("", f" {bad}")] for good, bad in pairs]
     piqa = [
@@ -83,8 +78,12 @@ def questions() -> list[list[Asked]]:
         for at, (good, _) in enumerate(pairs[:60])
     ]
     lambada = [[(" ".join(text.split()[:-1]), f" {text.split()[-1]}")] for text, _ in pairs[:60]]
+    hellaswag = [
+        [(f"{good} {pairs[at + 1][0]}", f" {word}") for word in pairs[at + 2][0].split()[:4]]
+        for at, (good, _) in enumerate(pairs[100:140], start=100)
+    ]
     over = [[("too long a context " * 30 + good, f" {good}"), (" ", good), (good, " x")] for good, _ in pairs[:12]]
-    return [*blimp, *piqa, *lambada, *over]
+    return [*blimp, *piqa, *lambada, *hellaswag, *over]
 
 
 def test_likelihoods_and_choices_are_those_of_lm_evals_own_model(both: tuple[Any, HarnessModel]) -> None:
@@ -135,6 +134,34 @@ def test_what_lm_evals_own_model_refuses_is_scored_once(both: tuple[Any, Harness
     assert [one.nats for one in likelihoods(ours.model, pairs * 3, window=WINDOW, rows=1)] == pytest.approx(
         [one.nats for one in alone] * 3
     )
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"attention": functools.partial(Window, window=5)},
+        {"position": ALiBi},
+        {"position": Learned},
+        {"ffn": functools.partial(Series, kernel=3)},
+    ],
+    ids=["window", "alibi", "learned", "series"],
+)
+def test_what_is_read_once_for_all_choices_gives_each_choice_its_own_likelihood(parts: dict[str, Any]) -> None:
+    model = tiny_model(with_shape(vocab=64, context=24), **parts).eval()
+    draw = random.Random(0)
+    pairs = []
+    for length in (1, 5, 12, 20, 30):
+        context = [draw.randrange(64) for _ in range(length)]
+        choices = [[draw.randrange(64) for _ in range(draw.randrange(1, 5))] for _ in range(3)]
+        pairs += [(context, choice) for choice in [*choices, [*choices[0][:-1], 7]]]
+    together = likelihood._questions(pairs, 24, share=True)
+    assert sum(len(question.rows) > 2 for question in together) >= 3
+    assert sum(question.size for question in together) < 0.6 * sum(min(24, len(c) + len(a) - 1) for c, a in pairs)
+    alone = [likelihoods(model, [pair], window=24)[0] for pair in pairs]
+    for rows in (30, 4096):
+        found = likelihoods(model, pairs, window=24, rows=rows)
+        assert [one.nats for one in found] == pytest.approx([one.nats for one in alone], abs=1e-4)
+        assert [one.greedy for one in found] == [one.greedy for one in alone]
 
 
 def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
@@ -317,9 +344,14 @@ def test_real_questions_are_answered_as_by_lm_evals_own_model(
     both: tuple[Any, HarnessModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(local.FOLDER, str(REAL))
-    loaded = tasks.load(["local_lambada", "local_piqa"])
-    for task in loaded.tasks.values():
+    loaded = tasks.load(["local_blimp", "local_lambada", "local_piqa"])
+    asked = []
+    for name, task in loaded.tasks.items():
         task.set_config("num_fewshot", 0)
-        task.build_all_requests(limit=24, rank=0, world_size=1)
-        theirs, ours = (lm.loglikelihood(task.instances, disable_tqdm=True) for lm in both)
-        assert [nats for nats, _ in ours] == pytest.approx([nats for nats, _ in theirs], abs=1e-2, rel=1e-4)
+        task.build_all_requests(limit=3 if "::" in name else 40, rank=0, world_size=1)
+        asked += task.instances
+    fits = [one for one in asked if len(both[1].tok_encode(one.args[1])) <= WINDOW]  # the others `hf` refuses
+    assert len(fits) > 400
+    theirs, ours = (lm.loglikelihood(fits, disable_tqdm=True) for lm in both)
+    assert [nats for nats, _ in ours] == pytest.approx([nats for nats, _ in theirs], abs=1e-3)
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
