@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import scale, sweeps, table
+from benchmarks import harness, scale, sweeps, table
 from benchmarks.machine import cores, disturbance, processor
 from benchmarks.training import Pace, sparse, training
 
@@ -18,6 +18,7 @@ PARTS = {
     "c": "a sweep's overhead",
     "d": "layers of experts",
     "e": "reading ten thousand runs",
+    "f": "benchmarks of others",
 }
 
 
@@ -50,6 +51,8 @@ def main() -> int:
         rows += training(cores(), Pace(1, 1) if asked.quick else Pace(5, 5), say, sparse())
     if "e" in parts:
         rows += scale.scale(scale.Size(600, 20, 3) if asked.quick else scale.Size(), say)
+    if "f" in parts:
+        rows += harness.harness(harness.Size(20, 1) if asked.quick else harness.Size(), cores(), say)
     if asked.quick:
         rows = [table.quick(row) for row in rows]
     table.write(asked.out, rows)

@@ -74,7 +74,7 @@ def likelihoods(
     pairs: Sequence[tuple[list[int], list[int]]],
     *,
     window: int,
-    rows: int = 4096,
+    rows: int = 1024,
     precision: Literal["bf16", "fp32"] = "fp32",
     done: Callable[[int], object] = lambda count: None,
 ) -> list[Likelihood]:
