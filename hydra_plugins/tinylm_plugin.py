@@ -56,6 +56,8 @@ class Workers(Launcher):
     workers: how many runs at a time; None: one for each ``machine.threads`` cores.
     """
 
+    holds_children = True  # until their parents have ended, where both are in one batch
+
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers
 

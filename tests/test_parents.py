@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import signal
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from tests.commands import SMALL, text_files, tinylm
 from tests.test_keys import job_of, key_of
 from tinylm.cli.prune import awaited
-from tinylm.compose import keys, ledger, parents
+from tinylm.compose import keys, ledger, parents, workers
 from tinylm.compose.main import invoke
 from tinylm.errors import Interrupted, UserError
 from tinylm.runs import initial, lifecycle
@@ -132,6 +134,30 @@ def test_a_sweep_trains_parents_first_and_again_only_where_weights_are_needed(tm
     assert repaired.returncode == 0, repaired.stderr
     assert "parents: 2 runs, 1 done, 1 to do" in repaired.stderr
     assert records(tmp_path / "runs")[key]["metrics"] == child["metrics"]
+
+
+def test_a_child_waits_for_its_own_parent_alone() -> None:
+    """With three parents and two workers no core idles until the third has ended."""
+
+    class Task(SimpleNamespace):
+        def ancestors(self) -> list[Task]:
+            return self.elders
+
+    old, young = Task(key="old", elders=[], folder=Path("old")), Task(key="young", elders=[], folder=Path("young"))
+    son = Task(key="son", elders=[old], folder=Path("son"))
+    grandson = Task(key="grandson", elders=[old, son], folder=Path("grandson"))
+    jobs: Any = [young, old, grandson, son]
+    waiting, running, begun = deque(range(4)), set[int](), list[str]()
+    nursery: Any = SimpleNamespace(start=lambda index, task: begun.append(task.key))
+    progress: Any = SimpleNamespace(begin=lambda folder: None)
+    for ended, now in (
+        (None, ["young", "old"]),
+        (1, ["young", "old", "son"]),
+        (3, ["young", "old", "son", "grandson"]),
+    ):
+        running.discard(ended)  # type: ignore[arg-type]
+        workers._start(jobs, waiting, running, 2, nursery, progress)
+        assert begun == now
 
 
 def test_a_child_of_the_same_shape_begins_where_its_parent_ended(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Stage ``tune`` (where the claim has one) runs every arm over the same grid on seeds of its own; stage ``compare`` runs
 every arm at the values that won there, on the seeds that decide. Each stage is a batch for the launcher, so a later
-stage may be a function of earlier records.
+stage may be a function of earlier records. What the runs of a stage begin from belongs to it: parents run first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -149,63 +150,73 @@ def _run_stage(
             Entry(task.key, role.arm, role.stage, role.seed, role.params, role.overrides)
             for task, role in zip(jobs, roles, strict=True)
         )
-    _run_parents(distinct.values(), todo, expander, launcher, plan_only, manifest)
+    elders = _parents([task for task, _ in todo], distinct.values(), expander, plan_only, manifest)
     if plan_only:
+        if elders:
+            print_plan(elders, None, expander.roots, _at_a_time(launcher, elders.jobs))
+            print_larger({role.arm: task for task, role in distinct.values()})
         plan = Plan(roles=[(r.arm, r.stage, r.seed) for r in roles], jobs=jobs, todo=[task for task, _ in todo])
         print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
         return not todo
     if manifest is not None:
         join(manifest, root)
         manifest.write(root)
+    if elders:
+        ready = len(elders.jobs) - len(elders.todo)
+        print(f"parents: {len(elders.jobs)} runs, {ready} done, {len(elders.todo)} to do", file=sys.stderr)
     done = len(distinct) - len(todo)
     print(f"{outcome.name or 'multirun'}: {len(distinct)} runs, {done} done, {len(todo)} to do", file=sys.stderr)
-    if todo:
-        launcher.launch([role.overrides for _, role in todo], initial_job_idx=0)
+    for batch in _batches(elders.todo if elders else [], [role.overrides for _, role in todo], launcher):
+        launcher.launch(batch, initial_job_idx=0)
     if manifest is not None:
-        ledger.remember(root, manifest.name, distinct)
+        ledger.remember(root, manifest.name, [*distinct, *(task.key for task in (elders.jobs if elders else []))])
     for key in distinct:
         record = ledger.find(key, expander.roots)
         outcome.statuses[key] = record.status if record else "missing"
     return True
 
 
-def _run_parents(
-    children: Collection[tuple[keys.Job, Role]],
-    waiting: Iterable[tuple[keys.Job, Role]],
+def _parents(
+    waiting: Iterable[keys.Job],
+    children: Iterable[tuple[keys.Job, Role]],
     expander: Expander,
-    launcher: Launcher,
     plan_only: bool,
     manifest: Manifest | None,
-) -> None:
-    """Run what ``waiting`` ones of the children begin from, the eldest first: no child waits for a run of its stage."""
+) -> Plan | None:
+    """What the children begin from, and what of it the ``waiting`` ones need run, the eldest first; None: nothing."""
     elders: dict[str, tuple[keys.Job, Role]] = {}
     for task, role in children:
         for elder in task.ancestors():
             elders.setdefault(elder.key, (elder, role))
     if not elders:
-        return
+        return None
     root = expander.roots[0]
 
     def ended(elder: keys.Job) -> bool:
         return ledger.ended(ledger.find(elder.key, [root]), elder.config)
 
-    todo = list({elder.key: elder for task, _ in waiting for elder in task.missing(ended)}.values())
+    missing = {elder.key: elder for task in waiting for elder in task.missing(ended)}
     if manifest is not None:
         manifest.jobs.extend(
             Entry(elder.key, role.arm, "parent", elder.config["seed"], {}, elder.overrides)
             for elder, role in elders.values()
         )
-    if plan_only:
-        roles = [(f"of {role.arm}", "parent", elder.config["seed"]) for elder, role in elders.values()]
-        plan = Plan(roles=roles, jobs=[elder for elder, _ in elders.values()], todo=todo)
-        print_plan(plan, None, expander.roots, _at_a_time(launcher, plan.jobs))
-        print_larger({role.arm: task for task, role in children})
-        return
-    print(f"parents: {len(elders)} runs, {len(elders) - len(todo)} done, {len(todo)} to do", file=sys.stderr)
-    for generation in sorted({len(elder.ancestors()) for elder in todo}):
-        launcher.launch([e.overrides for e in todo if len(e.ancestors()) == generation], initial_job_idx=0)
-    if manifest is not None:
-        ledger.remember(root, manifest.name, elders)
+    return Plan(
+        roles=[(f"of {role.arm}", "parent", elder.config["seed"]) for elder, role in elders.values()],
+        jobs=[elder for elder, _ in elders.values()],
+        todo=sorted(missing.values(), key=lambda elder: len(elder.ancestors())),
+    )
+
+
+def _batches(elders: Sequence[keys.Job], children: list[list[str]], launcher: Launcher) -> Iterator[list[list[str]]]:
+    """What is launched at once: everything where the launcher holds a child back until its parent has ended (no core
+    waits for the last parent), else a generation at a time."""
+    if vars(type(launcher)).get("holds_children"):
+        generations = [[elder.overrides for elder in elders] + children]
+    else:
+        depths = groupby(elders, key=lambda elder: len(elder.ancestors()))
+        generations = [[elder.overrides for elder in group] for _, group in depths] + [children]
+    yield from (batch for batch in generations if batch)
 
 
 def _at_a_time(launcher: Launcher, jobs: Sequence[keys.Job]) -> int:

@@ -94,12 +94,16 @@ def labels(jobs: Sequence[Job]) -> dict[Path, str]:
 def _start(
     jobs: list[Job], waiting: deque[int], running: set[int], workers: int, nursery: Nursery, progress: Progress
 ) -> None:
-    """Start runs while there is room; those that another process works on go to the end of the queue."""
+    """Start runs while there is room.
+
+    Those that another process works on, and those whose parent has not ended yet, go to the end of the queue.
+    """
     for _ in range(len(waiting)):
         if len(running) >= workers:
             return
         index = waiting.popleft()
-        if locked(jobs[index].folder):
+        unfinished = {jobs[other].key for other in (*waiting, *running)}
+        if locked(jobs[index].folder) or any(elder.key in unfinished for elder in jobs[index].ancestors()):
             waiting.append(index)
             continue
         running.add(index)
