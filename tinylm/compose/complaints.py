@@ -49,7 +49,8 @@ def not_yaml(error: YAMLError) -> str:
 def _nearest_key(key: str, keys: list[str]) -> str:
     """The nearest key with the same parent, where there is one; else the nearest of all."""
     parent = key.rpartition(".")[0]
-    keys = [name for name in keys if name != key]  # the default config has it, but this one took it out
+    # The default config may have the very key where this one took it out; _target_ and its like are nobody's to set.
+    keys = [name for name in keys if name != key and not name.rpartition(".")[2].startswith("_")]
     siblings = [name for name in keys if name.rpartition(".")[0] == parent]
     hint = nearest(key, siblings)
     if "did you mean" in hint or (siblings and parent):
