@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tinylm.compose.load import load
 from tinylm.data.tokens import Tokenizer
+from tinylm.evaluate.harness.squad import provide
 from tinylm.evaluate.harness.tasks import failures, require, shipped
 from tinylm.model.lm import LanguageModel
 
@@ -22,6 +23,7 @@ def command_line(words: Sequence[str]) -> None:
         SystemExit: lm-eval's command line refuses a word, or has printed its help.
     """
     require()
+    provide()
     import lm_eval.models  # noqa: F401  # names its own models, which it does only as long as it knows none
     from lm_eval._cli import HarnessCLI
     from lm_eval.api.registry import register_model

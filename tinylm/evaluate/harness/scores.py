@@ -62,12 +62,6 @@ def evaluate(lm: Any, tasks: Tasks, *, limit: float | None = None, num_fewshot: 
 
 
 def _scores(tasks: Tasks, results: Mapping[str, Any], suffix: str) -> Scores:
-    scalars: dict[str, float] = {}
-    for name, numbers in {**results["results"], **results.get("groups", {})}.items():
-        for key, value in numbers.items():
-            metric, _, kind = key.partition(",")
-            if kind and isinstance(value, int | float) and math.isfinite(value):
-                scalars[f"{name}{suffix}/{metric}" + ("" if kind == "none" else f"/{kind}")] = float(value)
     items: dict[str, list[Any]] = {
         column: [] for column in ("task", "document", "score", "answer_bits", "answer_bytes")
     }
@@ -87,7 +81,12 @@ def _scores(tasks: Tasks, results: Mapping[str, Any], suffix: str) -> Scores:
             items["answer_bytes"].append(size)
             if bits is not None and size:
                 answers.setdefault(name, []).append((bits, size))
-    for name in (*tasks.tasks, *tasks.groups):
+    scalars: dict[str, float] = {}
+    for name, numbers in {**results["results"], **results.get("groups", {})}.items():
+        for key, value in numbers.items():
+            metric, _, kind = key.partition(",")
+            if kind and isinstance(value, int | float) and math.isfinite(value):
+                scalars[f"{name}{suffix}/{metric}" + ("" if kind == "none" else f"/{kind}")] = float(value)
         pairs = [pair for member in _members(name, tasks) for pair in answers.get(member, [])]
         if pairs:
             bits_N, bytes_N = np.array(pairs).T

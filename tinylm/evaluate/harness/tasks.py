@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinylm.errors import UserError, nearest
+from tinylm.evaluate.harness.squad import provide
 from tinylm.shipped import config_root
 
 
@@ -56,7 +57,10 @@ def load(names: Sequence[str], data: str | None = None) -> Tasks:
         raise UserError("no task is named; give one or several, such as local_blimp")
     ours = _manager(False, data)
     # lm-eval's own files are ten thousands, and take some seconds to go through: not where nobody asks for them.
-    manager = ours if all(_alone(name, ours.task_index) for name in names) else _manager(True, data)
+    manager = ours
+    if not all(_alone(name, ours.task_index) for name in names):
+        provide()
+        manager = _manager(True, data)
     for name in names:
         if name not in manager.task_index and not Path(name).is_file():
             raise UserError(f"there is no task {name!r}{_similar(name, manager.all_tasks)}")
