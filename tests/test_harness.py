@@ -6,6 +6,7 @@ import functools
 import gzip
 import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,10 @@ def test_lm_evals_own_command_line_knows_our_models_and_tasks(
 def test_without_a_network_lm_evals_own_tasks_fail_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     narrowed(monkeypatch, "piqa")
     monkeypatch.setattr("datasets.load_dataset", unreachable)
+    with monkeypatch.context() as absent:
+        absent.setitem(sys.modules, "lm_eval", None)
+        with pytest.raises(UserError, match=r"pip install 'tinylm\[eval\]'"):
+            tasks.load(["piqa"])
     with pytest.raises(UserError, match=r"baber/piqa.* with a network .*--data DIR\): local_arc_challenge") as caught:
         tasks.load(["piqa"])
     assert "\n" not in str(caught.value)

@@ -48,6 +48,7 @@ def test_the_wheel_holds_no_top_level_names_but_its_own(installed: Path) -> None
     """A module named ``conf`` or ``tests`` would shadow other people's."""
     names = {path.name for path in installed.iterdir() if path.suffix != ".dist-info" and path.name != "bin"}
     assert names == {"tinylm", "hydra_plugins"}
+    assert (installed / "tinylm" / "_hydra" / "tasks" / "blimp.yaml").is_file()
     assert {path.name for path in (installed / "hydra_plugins").glob("*.py")} == {"tinylm_plugin.py"}, "a namespace"
 
 
