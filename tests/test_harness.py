@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ from tinylm.model.position.alibi import ALiBi
 from tinylm.model.position.learned import Learned
 from tinylm.record import RunRecord
 
-REAL = PROJECT.parent / "shared" / "data" / "eval"
+REAL = Path(os.environ.get(local.FOLDER) or PROJECT.parent / "shared" / "data" / "eval")
 WINDOW = 64
 Asked = tuple[str, str]
 
@@ -356,7 +357,7 @@ def test_answers_in_words_are_compared_as_bags_of_words() -> None:
     assert [squad.compute_f1(*pair) for pair in (("", "the"), ("", "x"), ("x", "y"))] == [1, 0, 0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real benchmarks are not beside the project (../shared/data/eval)")
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"{local.FOLDER} names no folder with the real benchmarks")
 def test_real_questions_are_answered_as_by_lm_evals_own_model(
     both: tuple[Any, HarnessModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
