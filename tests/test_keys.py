@@ -112,6 +112,7 @@ def test_an_int_where_a_float_is_asked_for_is_the_same_number(tmp_path: Path) ->
         ("+optim.momentum=0.9", "optim.momentum: AdamW has no such option"),
         ("+shape.dept=3", "did you mean 'depth'?"),
         ("optim._target_=os.system", "outside the allowed packages"),
+        ("+optim._args_=[{_target_: collections.OrderedDict}]", "optim._args_: options are named"),
         ("optim._target_=tinylm.train.optim.adamw.Adam", "has no 'Adam'"),
         ("data.paths=[/nowhere/*.txt]", "/nowhere/*.txt"),
     ],

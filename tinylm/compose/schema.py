@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 
 from tinylm.errors import UserError, nearest
 
-MARKS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+MARKS = ("_target_", "_partial_", "_convert_", "_recursive_")
 
 
 def allowed_packages() -> tuple[str, ...]:
@@ -96,6 +96,8 @@ def fields(node: Mapping[str, Any], constructor: Any, where: str, partial: bool 
 
 def _check_call(node: Mapping[str, Any], where: str) -> dict[str, Any]:
     constructor = target(str(node["_target_"]), where)
+    if "_args_" in node:  # Hydra would make what stands in it, of any package, unseen by the checks here
+        raise UserError(f"{where}._args_: options are named, never told by their place; write {where}.NAME=...")
     options = {name: check(value, f"{where}.{name}") for name, value in node.items() if name not in MARKS}
     checked = fields(options, constructor, where, partial=bool(node.get("_partial_", False)))
     return {**{name: node[name] for name in MARKS if name in node}, **checked}
