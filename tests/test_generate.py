@@ -155,6 +155,7 @@ def test_ends_and_refusals() -> None:
     assert generate(model, [], tokens=3) == []
     for wrong, named in (
         ({"temperature": -1}, "temperature is -1"),
+        ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_k": 0}, "top_k is 0"),
         ({"top_p": 0.0}, "top_p is 0"),
         ({"top_p": 1.5}, "top_p is 1.5"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 
 import torch
@@ -189,7 +190,7 @@ def draw(
 
 def refuse(temperature: float, top_k: int | None, top_p: float | None) -> None:
     """Raise on options that no draw can follow."""
-    if temperature < 0:
+    if not 0 <= temperature < math.inf:  # NaN too
         raise UserError(f"temperature is {temperature}; give 0 (the likeliest token) or more")
     if top_k is not None and top_k < 1:
         raise UserError(f"top_k is {top_k}; give 1 or more tokens to choose among")
