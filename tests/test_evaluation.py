@@ -35,7 +35,11 @@ def test_a_run_scores_again_what_its_record_says(tmp_path: Path, capfd: pytest.C
     assert every["scalars"]["all_documents"] == 120
     assert dispatch(["eval", record.key, root, "--split", "tune"]) == 0
     assert "tune_bits_per_byte" in capfd.readouterr().out
-    for words, said in [(["optim=muon"], "optim=muon: a trained"), (["--text", "/nowhere.txt"], "/nowhere.txt")]:
+    for words, said in [
+        (["optim=muon"], "optim=muon: a trained"),
+        (["--text", "/nowhere.txt"], "/nowhere.txt"),
+        (["--context", "0"], "--context 0: give 1"),
+    ]:
         assert dispatch(["eval", record.key, root, *words]) == 2
         assert said in capfd.readouterr().err
 

@@ -83,6 +83,8 @@ def evaluate(
     config = _composed(overrides, own)
     model, tokenizer = load(name, roots)
     longest = model.shape.context
+    if context is not None and context < 1:
+        raise UserError(f"--context {context}: give 1 token or more")
     if context is not None and context > longest and not model.position.any_length:
         raise UserError(f"--context {context}: the model's table of places ends at {longest} tokens")
     window = context or (min(longest, LONGEST) if foreign else longest)
