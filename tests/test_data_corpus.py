@@ -151,6 +151,8 @@ def test_domains_come_from_their_field(tmp_path: Path) -> None:
 def test_limit_bytes_takes_whole_documents(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("éé\nabc\nlong line\n")
     assert texts_of(tmp_path, document="line", limit_bytes=7) == ["éé", "abc"]
+    with pytest.raises(UserError, match=r"data\.limit_bytes is -1"):
+        texts_of(tmp_path, document="line", limit_bytes=-1)
 
 
 def test_content_follows_bytes_and_not_places(tmp_path: Path) -> None:

@@ -121,6 +121,8 @@ def check_fractions(tune: float, test: float) -> None:
 
 def limited(documents: Iterable[Document], limit_bytes: int | None) -> Iterator[Document]:
     """Whole documents up to ``limit_bytes`` bytes of UTF-8 in all; all of them where it is None."""
+    if limit_bytes is not None and limit_bytes < 1:
+        raise UserError(f"data.limit_bytes is {limit_bytes}; give a number of bytes, or null for all text")
     left = limit_bytes
     for document in documents:
         if left is not None:
