@@ -69,6 +69,7 @@ REFUSED = {
     "model/fn/x": "did you mean 'model/ffn'",
     "model/ffn/gelu": "there is one of that name",
     "model/ffn/My-Own": "is no name for a file",
+    "model/ffn/class": "is a word of Python",
     "shape/huge": "copy a file of conf/shape/ instead",
 }
 

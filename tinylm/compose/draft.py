@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import keyword
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,8 @@ def variant(where: str, home: Path, like: str | None = None) -> list[Path]:
     if group not in groups:
         raise UserError(f"{where}: there is no group {group!r}{nearest(group, groups)}; write GROUP/NAME")
     _named(name, groups[group].split(", "))
+    if keyword.iskeyword(name):
+        raise UserError(f"{name!r} is a word of Python, which cannot name a module; take another")
     found = {option: node for option in groups[group].split(", ") if (node := _own_class(group, option)) is not None}
     if not found:
         raise UserError(
