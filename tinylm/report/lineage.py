@@ -202,7 +202,9 @@ def _named(kind: str, digest: Any) -> str:
 
 
 def _short(digest: Any) -> str:
-    """The beginning of a hash; a corpus of several parts has one for each."""
+    """The beginning of a hash; a corpus of several parts has one for each, a run that failed early may have none."""
+    if digest is None:
+        return "–"
     return digest[:SHORT] if isinstance(digest, str) else _hash(digest)
 
 
