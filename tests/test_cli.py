@@ -38,6 +38,7 @@ WRONG = [
     (["run", "~model/norm"], "model.norm"),
     (["run", "budget.amount=0"], "tinylm: budget.amount: 0.0 is not a positive number"),
     (["run", "--experimental-rerun=x.pickle"], "--experimental-rerun"),
+    (["run", "-m", "seed=0,1", "hydra.launcher._target_=os.system"], "launcher=workers"),
     (["sweep", "quickstat"], "quickstart"),
     (["sweep", "smoke", "model/norm=rsm"], "rms"),
     (["sweep", "smoke", "batch.size=2,4"], "one run an arm and seed"),

@@ -23,6 +23,7 @@ from tinylm.errors import Interrupted, UserError
 from tinylm.record import RunRecord
 
 GROUP_OPTION = "Config group override must be"  # Hydra's plain ValueError about model/ffn=null
+NO_PLUGIN = "Invalid plugin"  # and its RuntimeError about hydra.launcher._target_=a.class.of.elsewhere
 REFUSED = ("--experimental-rerun", "--experimental_rerun")  # it unpickles a file
 
 
@@ -56,6 +57,10 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
         raise UserError("a group's option cannot be null or a number; `tinylm list variants` names them") from error
     except YAMLError as error:
         raise UserError(complaints.not_yaml(error)) from error
+    except RuntimeError as error:
+        if not str(error).startswith(NO_PLUGIN):
+            raise
+        raise UserError(f"hydra: {error}; launcher=workers, serial or slurm are there") from error
     finally:
         sys.argv = argv
         Singleton.set_state(state)
