@@ -12,7 +12,7 @@ LIST = """List what there is.
 examples:
   tinylm list sweeps       every sweep with its question
   tinylm list variants     every group with its options
-  tinylm list runs         every ended run, newest last"""
+  tinylm list runs         every ended run, a folder after the other, by key"""
 
 
 def list_command(words: list[str]) -> int:
