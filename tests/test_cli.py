@@ -39,6 +39,8 @@ WRONG = [
     (["run", "budget.amount=0"], "tinylm: budget.amount: 0.0 is not a positive number"),
     (["run", "--experimental-rerun=x.pickle"], "--experimental-rerun"),
     (["run", "-m", "seed=0,1", "hydra.launcher._target_=os.system"], "launcher=workers"),
+    (["run", "+hydra.callbacks.a={_target_: os.makedirs, name: made}"], "hydra.callbacks: tinylm has none"),
+    (["run", "+hydra.hydra_logging.handlers.a.class=a.B"], "'a.B' is not of Python's own"),
     (["sweep", "quickstat"], "quickstart"),
     (["sweep", "smoke", "model/norm=rsm"], "rms"),
     (["sweep", "smoke", "batch.size=2,4"], "one run an arm and seed"),
@@ -60,6 +62,22 @@ def test_wrong_input_is_one_line_that_names_the_way_out(
     assert named in said
     assert "\n" not in said
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*/record.json"))
+
+
+def test_a_config_has_hydra_make_nothing_of_its_own_accord(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "sweeps").mkdir(parents=True)
+    for name, node in (
+        ("callback", "callbacks: {a: {_target_: os.makedirs, name: made}}"),
+        ("logger", "job_logging: {version: 1, handlers: {a: {'()': os.makedirs, name: made}}}"),
+    ):
+        text = f"# @package _global_\nclaim: null\nhydra:\n  {node}\n"
+        (tmp_path / "mine" / "sweeps" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        assert main.dispatch(["sweep", name, "--config-dir", "mine"]) == 2
+        assert capfd.readouterr().err.startswith("tinylm: hydra.")
+        assert not (tmp_path / "made").exists()
 
 
 def test_what_is_broken_on_disk_is_one_line_too(

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from tinylm.compose import complaints, execute, keys, ledger, parents, session
+from tinylm.compose.guard import guarded
 from tinylm.compose.progress import Progress
 from tinylm.compose.root import config_root
 from tinylm.errors import Interrupted, UserError
@@ -46,7 +47,8 @@ def invoke(arguments: list[str], command: str) -> session.Outcome:
     argv, sys.argv = sys.argv, ["tinylm", *arguments]
     state = Singleton.get_state()
     try:
-        hydra.main(version_base="1.3", config_path=str(config_root()), config_name="config")(task)()
+        with guarded():
+            hydra.main(version_base="1.3", config_path=str(config_root()), config_name="config")(task)()
         if session.current.error is not None:
             raise session.current.error
     except (HydraException, OmegaConfBaseException) as error:
