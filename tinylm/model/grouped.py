@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch.nn import functional
 from torch.utils.flop_counter import register_flop_formula
 
 ROW = 16  # bytes that every stride has to be a multiple of
 
 
-@torch.library.custom_op("tinylm::grouped", mutates_args=())
+@library.custom_op("tinylm::grouped", mutates_args=())
 def grouped(x_MD: Tensor, weight_EFD: Tensor, ends_E: Tensor) -> Tensor:
     """``x @ weight[e].T`` for each row x, where rows ``ends_E[e - 1]`` to ``ends_E[e]`` belong to expert e; (M, F).
 
@@ -32,7 +32,7 @@ def grouped(x_MD: Tensor, weight_EFD: Tensor, ends_E: Tensor) -> Tensor:
     return torch.cat([rows @ matrix.T for rows, matrix in pieces])
 
 
-@torch.library.custom_op("tinylm::grouped_outer", mutates_args=())
+@library.custom_op("tinylm::grouped_outer", mutates_args=())
 def grouped_outer(grad_MF: Tensor, x_MD: Tensor, ends_E: Tensor) -> Tensor:
     """``grad.T @ x`` over each expert's rows, (E, F, D): the gradient of ``grouped`` by its weight."""
     if _aligned(grad_MF, x_MD):

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 
-@torch.library.custom_op("tinylm::permuted", mutates_args=())
+@library.custom_op("tinylm::permuted", mutates_args=())
 def permuted(x_MD: Tensor, order_M: Tensor, inverse_M: Tensor) -> Tensor:
     """``x_MD[order_M]``, where ``inverse_M`` undoes ``order_M``: the backward is a permutation too, where that of
     indexing would add up rows one by one."""
