@@ -92,8 +92,7 @@ def evaluate(
     evaluators: dict[str, Evaluator] = {key: _on(schema.make(node), split) for key, node in config["evaluate"].items()}
     torch.set_num_threads(config["machine"]["threads"])
     documents = Encoded(corpus, tokenizer, progress)
-    floor = corpus.floor if corpus.lawful else None
-    subject = Subject(model, tokenizer, window, documents, config["precision"], documents.domains, floor)
+    subject = Subject(model, tokenizer, window, documents, config["precision"], documents.domains, corpus.law())
     scores = {key: evaluator(subject) for key, evaluator in evaluators.items()}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Evaluation(name, parameters, type(corpus).__name__.lower(), window, config["precision"], scores)

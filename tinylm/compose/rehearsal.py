@@ -46,7 +46,7 @@ def _wrong_with(job: Job) -> str | None:
 def _known(parts: Parts) -> None:
     """Refuse an evaluator that takes the law of a text where it is not known."""
     for name, evaluator in parts.evaluators.items():
-        if evaluator.needs_law and not parts.corpus.lawful:
+        if evaluator.needs_law and parts.corpus.law() is None:
             raise UserError(f"evaluate.{name}: the probabilities of this text are not known; take data=world")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -60,7 +60,6 @@ class Corpus(ABC):
     domains: names of its domains, as far as they are known before it is read.
     shares: how much of each domain a run reads; None: all text is one stream.
     reading: options that say how the text is read, not what it is; documents and ids do not depend on them.
-    lawful: whether ``floor`` gives the law of its texts.
     """
 
     tune: float
@@ -68,7 +67,6 @@ class Corpus(ABC):
     domains: tuple[str, ...] = ()
     shares: Shares | None = None
     reading: ClassVar[tuple[str, ...]] = ()
-    lawful: ClassVar[bool] = False
 
     @abstractmethod
     def documents(self) -> Iterator[Document]:
@@ -90,13 +88,10 @@ class Corpus(ABC):
         changes it. A name that is no option is added to the key.
         """
 
-    def floor(self, text: str) -> list[Span]:
-        """The bits of one of its texts under the law that it was drawn from, in spans that tile it.
-
-        Raises:
-            UserError: this is none of its texts.
-        """
-        raise NotImplementedError(f"{type(self).__name__} knows no law; see `lawful`")
+    def law(self) -> Callable[[str], list[Span]] | None:
+        """What gives the bits of one of its texts under the law that it was drawn from, in spans that tile it; None
+        where the law is not known. It raises a ``UserError`` on a text that is none of its."""
+        return None
 
     def seen(self, text_bytes: float) -> dict[str, float]:
         """What reading so many bytes of it amounts to, by name, beside bytes: for the record's cost."""

@@ -120,7 +120,7 @@ class _Run:
             documents=partial(Documents, prepared),
             precision=parts.settings.precision,
             domains=prepared.store.domains,
-            floor=parts.corpus.floor if parts.corpus.lawful else None,
+            floor=parts.corpus.law(),
         )
         watch = Watch(parts, prepared, batches, per_token["training"], subject)
         best = Best(self.folder) if parts.settings.checkpoint == "best" else None

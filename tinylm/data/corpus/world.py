@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cached_property
 from itertools import islice
 from random import Random
-from typing import ClassVar
 
 import numpy as np
 
@@ -53,8 +52,6 @@ class World(Corpus):
     Raises:
         UserError: an option out of its range, or two that contradict each other.
     """
-
-    lawful: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -114,7 +111,15 @@ class World(Corpus):
     def content(self) -> dict[str, str | None]:
         return {"text": text_hash(document.text for document in islice(self.documents(), HASHED))}
 
+    def law(self) -> Callable[[str], list[Span]]:
+        return self.floor
+
     def floor(self, text: str) -> list[Span]:
+        """The bits of one of its texts, in spans that tile it.
+
+        Raises:
+            UserError: this is none of its texts.
+        """
         return derivation.score(self.grammar, text)
 
     def seen(self, text_bytes: float) -> dict[str, float]:
