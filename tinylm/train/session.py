@@ -283,26 +283,18 @@ class Session:
         if self.rank == 0:
             self.meter.tell("compiling", at_once=True)
         totals = self.meter.totals
-        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         progress = Progress(totals.step, self.plan.steps, 0.0, self.round)
         first = micro_batches(self.batch(totals.step).to(device), self.recipe.micro)[0]
-        self._called = compilation.compiled(self.model)
-        self._seed(totals.step)
-        try:
-            self._loss(self._called, first, progress).total.backward()
-            totals.compiled = True
-        except compilation.failures() as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            if self.recipe.compile is True:
-                raise UserError(
-                    f"compile: the model does not compile here ({reason}); compile=false trains without"
-                ) from error
-            self._called = self.model
-            totals.warnings.append(f"not compiled, though planned: {reason}")
+
+        def backward(model: nn.Module) -> None:
+            self._seed(totals.step)
+            self._loss(model, first, progress).total.backward()
+
+        self._called, reason = compilation.attempt(self.model, backward, self.recipe.compile)
         self.optimiser.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for name, buffer in self.model.named_buffers():
-                buffer.copy_(buffers[name])
+        totals.compiled = reason is None
+        if reason is not None:
+            totals.warnings.append(f"not compiled, though planned: {reason}")
         totals.compile_seconds += time.perf_counter() - began
 
 
