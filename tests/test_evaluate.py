@@ -30,7 +30,7 @@ from tinylm.evaluate.int8 import Int8, nearest, rounded, sizes
 from tinylm.evaluate.latency import Latency, LiveBytes, pace
 from tinylm.evaluate.layer_skip import LayerSkip
 from tinylm.evaluate.routing import Routing
-from tinylm.evaluate.sample import sample, samples
+from tinylm.evaluate.sample import samples
 from tinylm.model.accounting import flops_per_token
 from tinylm.model.attention.window import Window
 from tinylm.model.ffn.expert_choice import ExpertChoice
@@ -323,13 +323,13 @@ def test_sampling() -> None:
     vocabulary = ByteVocabulary()
 
     def draw(**options: float | None) -> str:
-        return sample(MODEL, vocabulary, "héllo", tokens=30, **options)  # type: ignore[arg-type]
+        return samples(MODEL, vocabulary, ["héllo"], tokens=30, **options)[0][0]  # type: ignore[arg-type]
 
     assert draw(seed=3) == draw(seed=3) != draw(seed=4)
     assert draw(seed=3).startswith("héllo")
     greedy = draw(temperature=0)
     assert draw(seed=5, top_k=1) == draw(seed=6, top_k=1, temperature=9.0) == greedy
-    assert sample(MODEL, vocabulary, "abc", tokens=0) == "abc"
+    assert samples(MODEL, vocabulary, ["abc"], tokens=0) == [["abc"]]
     several = samples(MODEL, vocabulary, ["héllo", "x"], number=3, tokens=30, seed=3)
     assert [len(own) for own in several] == [3, 3]
     assert several[0][0] == draw(seed=3)

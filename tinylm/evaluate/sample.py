@@ -10,32 +10,6 @@ from tinylm.model.lm import LanguageModel
 from tinylm.streams import Streams
 
 
-def sample(
-    model: LanguageModel,
-    tokenizer: Vocabulary,
-    prompt: str,
-    *,
-    tokens: int = 200,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int = 0,
-    domain: int | None = None,
-) -> str:
-    """The prompt and what the model goes on with, up to its end of document; see ``samples``."""
-    return samples(
-        model,
-        tokenizer,
-        [prompt],
-        tokens=tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        domain=domain,
-    )[0][0]
-
-
 def samples(
     model: LanguageModel,
     tokenizer: Vocabulary,
