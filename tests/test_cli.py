@@ -46,6 +46,7 @@ WRONG = [
     (["sweep", "smoke", "batch.size=2,4"], "one run an arm and seed"),
     (["sweep", "smoke", "seed=0,1", "model/ffn=gelu,swiglu"], "one run an arm and seed"),
     (["show", "ffff"], "ffff"),
+    (["show", "ffff", "--json", "--lineage"], "ask for one of them"),
     (["report", "nothing"], "nothing"),
     (["runn"], "run"),
 ]

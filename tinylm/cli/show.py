@@ -38,6 +38,8 @@ def show_command(words: list[str]) -> int:
     options = parser.parse_args(words)
     if options.svg and not options.lineage:
         raise UserError("--svg draws the lineage; write --lineage --svg FILE")
+    if options.json and options.lineage:
+        raise UserError("--json prints the record and --lineage what it derives from; ask for one of them")
     folder = locate(options.key, roots(options))
     if options.lineage:
         return _lineage(folder, roots(options), options.svg)

@@ -151,17 +151,23 @@ def answer(verdicts: Verdicts) -> str:
         said = [sentence(item, verdicts) for item in told] + [estimate_sentence(item) for item in estimates]
         return "; ".join(said) + "."
     held = Counter(item.verdict or "without expectation" for item in estimates)
-    counted = f"of {len(estimates)} estimates " + ", ".join(f"{n} {name}" for name, n in held.items())
+    counted = f"of {_number(len(estimates), 'estimate')} " + ", ".join(f"{n} {name}" for name, n in held.items())
     if not told:
         return counted[0].upper() + counted[1:] + "."
     kinds = Counter(item.verdict for item in told)
     outcomes = Counter(item.outcome for item in told if item.outcome)
     parts = [f"{count} {kind}" for kind, count in kinds.items()]
-    expected = f"; of {sum(outcomes.values())} expectations " + ", ".join(f"{n} {name}" for name, n in outcomes.items())
+    expected = f"; of {_number(sum(outcomes.values()), 'expectation')} " + ", ".join(
+        f"{n} {name}" for name, n in outcomes.items()
+    )
     others = f"; {counted}" if estimates else ""
     words = Counter(item.word for item in verdicts.trends)
     others += f"; over the sizes {', '.join(f'{n} {word}' for word, n in words.items())}" if words else ""
-    return f"Of {len(told)} comparison{'s' * (len(told) > 1)} {', '.join(parts)}{expected if outcomes else ''}{others}."
+    return f"Of {_number(len(told), 'comparison')} {', '.join(parts)}{expected if outcomes else ''}{others}."
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def amount(value: float | None) -> str:
