@@ -26,6 +26,11 @@ def tinylm(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
     )
 
 
+def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command, running."""
+    return subprocess.Popen(command(*words), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "tinylm", *words]
 

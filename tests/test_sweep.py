@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.commands import PROJECT, SMALL, command, text_files, tinylm
+from tests.commands import PROJECT, SMALL, start, text_files, tinylm
 from tinylm.compose.sweep import join
 from tinylm.report.claim import Claim
 from tinylm.report.manifest import Job, Manifest
@@ -55,11 +54,6 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
-
-
-def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
-    """The command, running."""
-    return subprocess.Popen(command(*words), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def slow(tmp_path: Path, *more: str) -> list[str]:

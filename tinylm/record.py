@@ -51,10 +51,10 @@ class RunRecord:
             evaluate_seconds, wall_seconds, tokens_per_second, peak_memory_bytes, energy_joules (None unless measured);
             scoring_flops (part of flops: what choosing the text of later rounds took); exposures (how often a fact was
             read, the mean over the table, where the text has one).
-        provenance: corpus, tokenizer and store hashes, package versions, code version, processor, threads, precision,
-            initialisation, start and end time (UTC); ``evaluators``: their versions; ``evaluations``: task ->
-            its version and what else goes with its scores; ``tokenizer_pruning``: what pruning the tokenizer lost and
-            gained.
+        provenance: corpus, tokenizer and store hashes, package versions, code version, processor, gpu (the card's
+            name, where one was used), threads, precision, initialisation, start and end time (UTC); ``evaluators``:
+            their versions; ``evaluations``: task -> its version and what else goes with its scores;
+            ``tokenizer_pruning``: what pruning the tokenizer lost and gained.
         sweeps: names of the sweeps it belongs to.
         error: None, or {type, message, step?, traceback?}.
         warnings: what a reader of the numbers has to know.

@@ -79,13 +79,18 @@ def _data(record: RunRecord) -> str:
     return _rows(lines)
 
 
+def _machine(provenance: Mapping[str, Any]) -> str:
+    device = provenance.get("gpu") or provenance.get("processor")
+    return f"{_text(str(device))}, threads: {provenance.get('threads')}"
+
+
 def _training(record: RunRecord) -> str:
     config, cost = record.config, record.cost
     budget = {name: value for name, value in config["budget"].items() if name != "_target_"}
     lines = {
         "budget": f"`{record.choices.get('budget', '?')}` {_json(budget)}",
         "spent": f"{cost.get('steps', 0):,} steps, {cost.get('flops', 0):.2e} FLOPs, {cost.get('seconds', 0):,.0f} s",
-        "machine": f"{_text(str(record.provenance.get('processor')))}, threads: {record.provenance.get('threads')}",
+        "machine": _machine(record.provenance),
         "precision": str(config["precision"]),
         "seed": str(config["seed"]),
         "optimiser": _json({name: value for name, value in config["optim"].items() if name[0] != "_"}),

@@ -40,7 +40,7 @@ _ELSEWHERE = (
     "hydra",
     "machine",
 )
-_MACHINE = ("processor", "threads", "precision")
+_MACHINE = ("processor", "gpu", "threads", "precision")
 _ABSENT = "(absent)"
 
 

@@ -14,7 +14,7 @@ def surroundings(runs: pd.DataFrame) -> dict[str, str]:
     found = {}
     for column in sorted(map(str, runs.columns)):
         name = column.removeprefix("provenance.")
-        if name in ("processor", "threads", "precision", "code", "python", "system", "cores") or name.startswith(
+        if name in ("processor", "gpu", "threads", "precision", "code", "python", "system", "cores") or name.startswith(
             "packages."
         ):
             values = sorted({str(value) for value in runs[column].dropna()})

@@ -133,6 +133,9 @@ class _Run:
         else:
             if best is not None:
                 best.restore(model)
+            device = next(model.parameters()).device
+            if device.type == "cuda":
+                record.provenance["gpu"] = torch.cuda.get_device_name(device)
             self._score(subject(model))
             self._keep(model, prepared)
         record.cost |= initial.cost()

@@ -38,7 +38,7 @@ def fit(
     watches: Watches = (),
     journal: Journal | None = None,
 ) -> Fit:
-    """Train ``model`` in place.
+    """Train ``model`` in place, and leave it on the device where it learned: Lightning takes it off.
 
     Writes ``folder/history.jsonl``, ``folder/status.json``, ``folder/checkpoint/``, where a run that was killed
     goes on, and ``folder/rounds/``, where later rounds choose their text. The caller holds the run's lock.
@@ -84,6 +84,7 @@ def fit(
         if curriculum.looks_back(session.round) and curriculum.review(session.round) is None:
             session.round = curriculum.number
             _run_round(session, machine)
+    model.to(session.device)
     return _answer(session)
 
 

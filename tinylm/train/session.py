@@ -75,7 +75,7 @@ class Session:
             group["initial_lr"] = group["lr"]
         self.meter = Meter(folder, self.plan, journal)
         self.checkpoints = Checkpoints(folder / "checkpoint")
-        self.rank, self.world = 0, 1
+        self.rank, self.world, self.device = 0, 1, torch.device("cpu")
         self.sum: Sum = _alone
         self.round, self.stopped = 0, False
         self._called, self._tried = model, False
@@ -107,17 +107,17 @@ class Session:
 
     def start(self, rank: int, world: int, total: Sum, device: torch.device) -> None:
         """Take a place among ``world`` processes, choose the round's text, compile if planned, and start the clock."""
-        self.rank, self.world, self.sum = rank, world, total
+        self.rank, self.world, self.sum, self.device = rank, world, total, device
         self.signals.install()
         self.model.train()
         if self.rank == 0:
             self.meter.begin()
-        self.stopped = self.round > 0 and not self._look_back(device)
+        self.stopped = self.round > 0 and not self._look_back()
         if self.done():  # of a round that only looks back
             return
         tokens = self.batches.tokens_per_step
         if not self._tried and compilation.decide(self.recipe.compile, self.plan, tokens, self.model):
-            self._compile(device)
+            self._compile()
         if self.rank == 0:
             self.meter.tell("training", at_once=True)
         self._saved_at = time.monotonic()
@@ -242,15 +242,15 @@ class Session:
             self.meter.resume_clock()
         return True
 
-    def _look_back(self, device: torch.device) -> bool:
+    def _look_back(self) -> bool:
         """Score the text of the first round as the round before left the model; False where no step shall follow.
 
         Of several processes the first scores and the others wait.
         """
         curriculum, before, phase = self.curriculum, self.round - 1, ""
         if self.rank == 0 and curriculum.review(before) is None:
-            phase = self._score_units(before, device)
-        if self.sum(torch.tensor([float(bool(phase))], device=device)).item():
+            phase = self._score_units(before)
+        if self.sum(torch.tensor([float(bool(phase))], device=self.device)).item():
             return not self._end(phase)
         if self.round == curriculum.number:
             self._end("trained")
@@ -258,7 +258,7 @@ class Session:
             self.meter.charge(curriculum.positions(before) * self.flops_per_token / 3)
         return True
 
-    def _score_units(self, before: int, device: torch.device) -> str:
+    def _score_units(self, before: int) -> str:
         """Why the run ends here, or nothing."""
         nats, phase = self.nats, f"scoring round {before + 1}"
         if nats is None:
@@ -266,7 +266,8 @@ class Session:
 
         def losses(batch: Batch) -> Tensor:
             self.meter.tell(phase)
-            return torch.cat([nats(self.model, part) for part in micro_batches(batch.to(device), self.recipe.micro)])
+            parts = micro_batches(batch.to(self.device), self.recipe.micro)
+            return torch.cat([nats(self.model, part) for part in parts])
 
         self.meter.tell(phase, at_once=True)
         self.model.eval()
@@ -276,7 +277,7 @@ class Session:
         self.model.train()
         return ended
 
-    def _compile(self, device: torch.device) -> None:
+    def _compile(self) -> None:
         """Compile by a forward and a backward whose results are dropped, so that no step pays for it."""
         began = time.perf_counter()
         self._tried = True
@@ -284,7 +285,7 @@ class Session:
             self.meter.tell("compiling", at_once=True)
         totals = self.meter.totals
         progress = Progress(totals.step, self.plan.steps, 0.0, self.round)
-        first = micro_batches(self.batch(totals.step).to(device), self.recipe.micro)[0]
+        first = micro_batches(self.batch(totals.step).to(self.device), self.recipe.micro)[0]
 
         def backward(model: nn.Module) -> None:
             self._seed(totals.step)
