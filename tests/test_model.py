@@ -47,7 +47,7 @@ def test_both_kernels_follow_the_definition(
 ) -> None:
     q, k, v = products(G=groups)
     batch = random_batch(2, 20, document_BT=documents)
-    visible = Context.of(batch).within(window)
+    mask = Context.of(batch).within(window)
     bias = ALiBi(SHAPE).bias(torch.arange(20)[None]) if biased else None
 
     expected = torch.zeros_like(q)
@@ -68,7 +68,7 @@ def test_both_kernels_follow_the_definition(
 
     gradients = []
     for product in (kernel.plain, kernel.fused):
-        y = product(q, k, v, visible, bias, True)
+        y = product(q, k, v, mask, bias, True)
         torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5)
         gradients.append(torch.autograd.grad(y.square().sum(), (q, k, v)))
     for left, right in zip(*gradients, strict=True):
@@ -130,21 +130,23 @@ def test_context_restarts_at_each_document(rows: list[list[int]], causal: bool) 
     document_BT = torch.tensor([[2 * n for n, length in enumerate(row) for _ in range(length)] for row in rows])
     context = Context.of(Batch(document_BT, document_BT, document_BT=document_BT), causal=causal)
     assert context.positions_BT.tolist() == [[t for length in row for t in range(length)] for row in rows]
-    assert context.visible_B1TS is not None
-    for row, visible_TT in zip(document_BT.tolist(), context.visible_B1TS[:, 0].tolist(), strict=True):
+    assert context.mask_B1TS is not None
+    for row, mask_TT in zip(document_BT.tolist(), context.mask_B1TS[:, 0].tolist(), strict=True):
         for i in range(T):
-            assert visible_TT[i] == [row[i] == row[j] and (j <= i or not causal) for j in range(T)]
+            assert [added == 0 for added in mask_TT[i]] == [
+                row[i] == row[j] and (j <= i or not causal) for j in range(T)
+            ]
 
 
 def test_windows_see_as_many_tokens_as_they_say() -> None:
     context = Context.of(random_batch(1, 9))
     seen = context.within(4)
     assert seen is not None
-    assert seen[0, 0].sum(-1).tolist() == [1, 2, 3, 4, 4, 4, 4, 4, 4]
+    assert (seen[0, 0] == 0).sum(-1).tolist() == [1, 2, 3, 4, 4, 4, 4, 4, 4]
     assert context.within(9) is None
     both_ways = Context.of(random_batch(1, 9), causal=False).within(2)
     assert both_ways is not None
-    assert both_ways[0, 0].sum(-1).tolist() == [2, 3, 3, 3, 3, 3, 3, 3, 2]
+    assert (both_ways[0, 0] == 0).sum(-1).tolist() == [2, 3, 3, 3, 3, 3, 3, 3, 2]
 
 
 def test_window_of_the_whole_row_is_full_attention() -> None:

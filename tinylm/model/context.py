@@ -10,6 +10,8 @@ from torch import Tensor
 
 from tinylm.batch import Batch
 from tinylm.model.cache import Cache
+from tinylm.model.kept import kept
+from tinylm.model.kernel import mask
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Context:
         ids_BT: the tokens read.
         positions_BT: place of each token in its document, from 0; (1, T) where all rows are alike.
         causal: True where a token sees itself and what stands before it, False where it sees the whole row.
-        visible_B1TS: True where the query (third axis) may see the key (last axis); None where ``causal`` says it all.
+        mask_B1TS: 0 where the query (third axis) may see the key (last axis), minus infinity where not, in fp32; None
+            where ``causal`` says it all.
         rotation_BTK: cosines and sines that turn queries and keys (position slot), (B or 1, T, K / 2) each, or None.
         bias_1HTS: what the position slot adds to the scores before the softmax, or None.
         domain_B: the domain of each sequence, for layers that route by it.
@@ -34,7 +37,7 @@ class Context:
     ids_BT: Tensor
     positions_BT: Tensor
     causal: bool = True
-    visible_B1TS: Tensor | None = None
+    mask_B1TS: Tensor | None = None
     rotation_BTK: tuple[Tensor, Tensor] | None = None
     bias_1HTS: Tensor | None = None
     domain_B: Tensor | None = None
@@ -72,28 +75,28 @@ class Context:
             ids_BT=batch.ids_BT,
             positions_BT=row_T - starts_BS.cummax(dim=1).values[:, before:],
             causal=causal,
-            visible_B1TS=visible_BTS[:, None],
+            mask_B1TS=kept(mask(visible_BTS[:, None])),
             domain_B=batch.domain_B,
             cache=cache,
             before=before,
         )
 
     def within(self, window: int) -> Tensor | None:
-        """Visibility for layers that see tokens fewer than ``window`` places away only (1: the token itself).
+        """The mask for layers that see tokens fewer than ``window`` places away only (1: the token itself).
 
-        Boolean, broadcastable to (B, H, T, S); None where ``causal`` says it all, as in ``visible_B1TS``.
+        Broadcastable to (B, H, T, S); None where ``causal`` says it all, as in ``mask_B1TS``.
         """
         S = self.before + self.ids_BT.shape[1]
         if window >= S:
-            return self.visible_B1TS
+            return self.mask_B1TS
         row_S = torch.arange(S, device=self.ids_BT.device)
         distance_TS = row_S[self.before :, None] - row_S[None, :]
         near_TS = distance_TS.abs() < window
-        if self.visible_B1TS is not None:
-            return self.visible_B1TS & near_TS
+        if self.mask_B1TS is not None:
+            return kept(self.mask_B1TS.masked_fill(~near_TS, -torch.inf))
         if self.causal:
             near_TS = near_TS & (distance_TS >= 0)
-        return near_TS[None, None]
+        return kept(mask(near_TS[None, None]))
 
     def recall(self, layer: Hashable, *new: Tensor, keep: int | None = None) -> tuple[Tensor, ...]:
         """A layer's tensors (..., T, K) with those of the tokens before, (..., S, K); as they are without a cache.
@@ -103,6 +106,6 @@ class Context:
         Args:
             layer: the one that asks.
             keep: tokens before a token that it looks back at, where it does not look at all: S has no more than these
-                and T then, while ``visible_B1TS`` and ``bias_1HTS`` are of the whole rows, to whose end it belongs.
+                and T then, while ``mask_B1TS`` and ``bias_1HTS`` are of the whole rows, to whose end it belongs.
         """
         return new if self.cache is None else self.cache.recall(layer, new, keep)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tinylm.model.kept import kept
+
 PLAIN_UP_TO = 512  # tokens; on CPU three plain products beat the fused kernel up to about here, and then memory decides
 
 
@@ -13,7 +15,7 @@ def attend(
     q_BHTK: Tensor,
     k_BGSK: Tensor,
     v_BGSK: Tensor,
-    visible_BHTS: Tensor | None = None,
+    mask_BHTS: Tensor | None = None,
     bias_1HTS: Tensor | None = None,
     causal: bool = True,
 ) -> Tensor:
@@ -21,31 +23,31 @@ def attend(
 
     Args:
         k_BGSK, v_BGSK: of the places that the queries' T places are the last of.
-        visible_BHTS: True where a query may see a key, broadcastable to (B, H, T, S), or to wider ones of which the
-            last S columns count. None: by ``causal`` alone.
+        mask_BHTS: added to the scaled scores, minus infinity where a query may not see a key; broadcastable to
+            (B, H, T, S), or to wider ones of which the last S columns count. None: by ``causal`` alone.
         bias_1HTS: added to the scaled scores; likewise.
-        causal: used where ``visible_BHTS`` is None.
+        causal: used where ``mask_BHTS`` is None.
 
     Returns:
         Values (B, H, T, K).
     """
     T, S = q_BHTK.shape[-2], k_BGSK.shape[-2]
-    if visible_BHTS is not None:
-        visible_BHTS = visible_BHTS[..., -S:]
+    if mask_BHTS is not None:
+        mask_BHTS = mask_BHTS[..., -S:]
     elif causal and T == 1:
         causal = False  # the last place sees all
     if bias_1HTS is not None:
         bias_1HTS = bias_1HTS[..., -S:]
     if q_BHTK.device.type == "cpu" and T <= PLAIN_UP_TO:
-        return plain(q_BHTK, k_BGSK, v_BGSK, visible_BHTS, bias_1HTS, causal)
-    return fused(q_BHTK, k_BGSK, v_BGSK, visible_BHTS, bias_1HTS, causal)
+        return plain(q_BHTK, k_BGSK, v_BGSK, mask_BHTS, bias_1HTS, causal)
+    return fused(q_BHTK, k_BGSK, v_BGSK, mask_BHTS, bias_1HTS, causal)
 
 
 def plain(
     q_BHTK: Tensor,
     k_BGSK: Tensor,
     v_BGSK: Tensor,
-    visible_BHTS: Tensor | None,
+    mask_BHTS: Tensor | None,
     bias_1HTS: Tensor | None,
     causal: bool,
 ) -> Tensor:
@@ -53,12 +55,11 @@ def plain(
     B, H, T, K = q_BHTK.shape
     G, S = k_BGSK.shape[1:3]
     scores_BHTS = (q_BHTK.reshape(B, G, H // G * T, K) @ k_BGSK.transpose(-1, -2)).view(B, H, T, S).float() * K**-0.5
-    if bias_1HTS is not None:
-        scores_BHTS = scores_BHTS + bias_1HTS
-    if visible_BHTS is None and causal:
-        visible_BHTS = _lower(T, S, q_BHTK.device)
-    if visible_BHTS is not None:
-        scores_BHTS = scores_BHTS.masked_fill(~visible_BHTS, -torch.inf)
+    if mask_BHTS is None and causal:
+        mask_BHTS = _lower(T, S, q_BHTK.device)
+    for added in (bias_1HTS, mask_BHTS):
+        if added is not None:
+            scores_BHTS = scores_BHTS + added
     weights_BHTS = scores_BHTS.softmax(dim=-1).to(v_BGSK.dtype)
     return (weights_BHTS.view(B, G, H // G * T, S) @ v_BGSK).view(B, H, T, K)
 
@@ -67,7 +68,7 @@ def fused(
     q_BHTK: Tensor,
     k_BGSK: Tensor,
     v_BGSK: Tensor,
-    visible_BHTS: Tensor | None,
+    mask_BHTS: Tensor | None,
     bias_1HTS: Tensor | None,
     causal: bool,
 ) -> Tensor:
@@ -76,14 +77,19 @@ def fused(
     if copies > 1:
         k_BGSK, v_BGSK = k_BGSK.repeat_interleave(copies, dim=1), v_BGSK.repeat_interleave(copies, dim=1)
     T, S = q_BHTK.shape[-2], k_BGSK.shape[-2]
-    if visible_BHTS is None and bias_1HTS is None and not (causal and T < S):
+    if mask_BHTS is None and bias_1HTS is None and not (causal and T < S):
         return functional.scaled_dot_product_attention(q_BHTK, k_BGSK, v_BGSK, is_causal=causal)
-    if visible_BHTS is None and causal:
-        visible_BHTS = _lower(T, S, q_BHTK.device)
-    mask = visible_BHTS
-    if bias_1HTS is not None:
-        mask = bias_1HTS if visible_BHTS is None else bias_1HTS.masked_fill(~visible_BHTS, -torch.inf)
-    return functional.scaled_dot_product_attention(q_BHTK, k_BGSK, v_BGSK, attn_mask=mask)
+    if mask_BHTS is None and causal:
+        mask_BHTS = _lower(T, S, q_BHTK.device)
+    added = [part for part in (bias_1HTS, mask_BHTS) if part is not None]
+    return functional.scaled_dot_product_attention(
+        q_BHTK, k_BGSK, v_BGSK, attn_mask=sum(added[1:], added[0]).to(q_BHTK)
+    )
+
+
+def mask(visible: Tensor) -> Tensor:
+    """What attention adds to its scores: 0 where ``visible``, minus infinity elsewhere; fp32."""
+    return torch.zeros_like(visible, dtype=torch.float32).masked_fill(~visible, -torch.inf)
 
 
 def rotate(x_BHTK: Tensor, rotation_BTK: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -100,4 +106,4 @@ def rotate(x_BHTK: Tensor, rotation_BTK: tuple[Tensor, Tensor] | None) -> Tensor
 
 
 def _lower(T: int, S: int, device: torch.device) -> Tensor:
-    return torch.ones(1, 1, T, S, dtype=torch.bool, device=device).tril(S - T)
+    return kept(mask(torch.ones(1, 1, T, S, dtype=torch.bool, device=device).tril(S - T)))

@@ -13,6 +13,7 @@ from tinylm.batch import Batch
 from tinylm.model.block import Block
 from tinylm.model.cache import Cache
 from tinylm.model.context import Context
+from tinylm.model.kept import kept
 from tinylm.model.placement.pre import Pre
 from tinylm.model.shape import Shape
 from tinylm.model.slots import FFN, Attention, Draw, Norm, Placement, Position, Role, Shortcut, Side, Slot
@@ -104,10 +105,12 @@ class LanguageModel(nn.Module):
                 False read otherwise with it than without.
         """
         context = Context.of(batch, cache=cache)
+        rotation_BTK = self.position.rotation(context.positions_BT)
+        bias_1HTS = self.position.bias(context.positions_BT, context.before)
         context = replace(
             context,
-            rotation_BTK=self.position.rotation(context.positions_BT),
-            bias_1HTS=self.position.bias(context.positions_BT, context.before),
+            rotation_BTK=None if rotation_BTK is None else (kept(rotation_BTK[0]), kept(rotation_BTK[1])),
+            bias_1HTS=None if bias_1HTS is None else kept(bias_1HTS),
         )
         side = Side()
         x_BTD = self.position.embed(self.embedding(batch.ids_BT), context.positions_BT)

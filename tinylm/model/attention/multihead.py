@@ -48,7 +48,7 @@ class MultiHead(Attention):
         k_BGTK = rotate(self.k(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2), context.rotation_BTK)
         v_BGTK = self.v(x_BTD).unflatten(-1, (-1, K)).transpose(1, 2)
         k_BGSK, v_BGSK = context.recall(self, k_BGTK, v_BGTK)
-        y_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, context.visible_B1TS, context.bias_1HTS, context.causal)
+        y_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, context.mask_B1TS, context.bias_1HTS, context.causal)
         return self.o(y_BHTK.transpose(1, 2).flatten(2)), Side()
 
     def flops_per_token(self, T: int) -> float:
