@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -187,3 +188,17 @@ def test_the_serial_launcher_gives_the_same_numbers(tmp_path: Path) -> None:
     a, b = records(tmp_path / "a"), records(tmp_path / "b")
     assert [record["metrics"] for record in a.values()] == [record["metrics"] for record in b.values()]
     assert list(a) == list(b)
+
+
+def test_a_sweep_is_planned_without_what_trains_it() -> None:
+    code = (
+        "import sys, torch, tinylm.compose.sweep, tinylm.compose.rehearsal, tinylm.compose.plan\n"
+        "from tinylm.model.meta import meta\n"
+        "with meta():\n"
+        "    table = torch.nn.Embedding(8, 4)\n"
+        "assert table.weight.is_meta\n"
+        "slow = ['lightning', 'torch._dynamo', 'scipy.stats', 'matplotlib.pyplot', 'datasets', 'transformers']\n"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout == "[]\n"

@@ -96,11 +96,11 @@ def forecast(job: Job, rates: Sequence[float]) -> float:
 
 def planned_flops(job: Job, unit: str, amount: float) -> float:
     """FLOPs of a budget of ``amount`` ``unit``, the choice of later rounds' text included."""
-    import torch
 
     from tinylm.compose.parts import model_factory, planned_shape
     from tinylm.compose.schema import make
     from tinylm.model.accounting import flops_per_token
+    from tinylm.model.meta import meta
 
     if unit == "flops":
         return amount
@@ -111,6 +111,6 @@ def planned_flops(job: Job, unit: str, amount: float) -> float:
         "tokens": amount,
         "bytes": amount / BYTES_PER_TOKEN,
     }[unit]
-    with torch.device("meta"):
+    with meta():
         model = model_factory(job.config)(planned_shape(job).shape)
     return tokens * flops_per_token(model, context)["training"] * (1 + make(job.config["rounds"]).scoring())

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from tinylm.compose.keys import Job
 from tinylm.compose.parts import build, model_factory, planned_shape
 from tinylm.compose.schema import make
 from tinylm.errors import UserError, nearest
 from tinylm.init.initialiser import Foreign
 from tinylm.model.lm import LanguageModel
+from tinylm.model.meta import meta
 from tinylm.runs.parts import Parts
 from tinylm.streams import NAMES
 
@@ -91,7 +90,7 @@ def _inherits(job: Job) -> None:
 
 
 def _planned(job: Job) -> LanguageModel:
-    with torch.device("meta"):
+    with meta():
         return model_factory(job.config)(planned_shape(job).shape)
 
 

@@ -24,7 +24,7 @@ from tinylm.compose.expansion import Expander, Role
 from tinylm.compose.plan import Plan, print_larger, print_plan
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
-from tinylm.report import stopping, tuning
+from tinylm.report import tuning
 from tinylm.report.claim import Claim
 from tinylm.report.manifest import Job as Entry
 from tinylm.report.manifest import Manifest
@@ -82,6 +82,8 @@ def _groups(claim: Claim, roles: Sequence[Role], plan_only: bool) -> list[list[i
 
 def _stopped(claim: Claim, manifest: Manifest, roots: Sequence[Path], seeds: Sequence[int]) -> set[str]:
     """The arms that the look after these seeds stops, aloud."""
+    from tinylm.report import stopping  # and with it scipy
+
     scores: dict[str, dict[int, float]] = {}
     for entry in manifest.jobs:
         record = ledger.find(entry.key, roots) if entry.stage == "compare" else None

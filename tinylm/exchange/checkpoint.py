@@ -18,6 +18,7 @@ from tinylm.errors import UserError
 from tinylm.exchange.families import FAMILIES
 from tinylm.exchange.family import Cells
 from tinylm.model.lm import LanguageModel
+from tinylm.model.meta import meta
 
 INDEX = "model.safetensors.index.json"
 IDLE = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")  # buffers that old files hold, no weights
@@ -154,7 +155,7 @@ def _made(folder: Path, names: Collection[str]) -> tuple[LanguageModel, Cells]:
             f"{folder}: a model of type {config.get('model_type')!r} is not known; valid: {', '.join(FAMILIES)}"
         )
     try:
-        with torch.device("meta"):
+        with meta():
             model = family.made(config)
         cells = family.cells(model, names)
     except UserError as error:

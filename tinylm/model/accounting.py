@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from tinylm.model.lm import LanguageModel
+from tinylm.model.meta import meta
 from tinylm.model.shape import Count, Shape
 from tinylm.model.slots import Slot
 
@@ -88,7 +87,7 @@ def counter(model: Callable[[Shape], LanguageModel], count: Count) -> Callable[[
     """
 
     def counted(shape: Shape) -> int:
-        with torch.device("meta"):
+        with meta():
             return parameters(model(shape))[count]
 
     return counted

@@ -40,7 +40,7 @@ class LanguageModel(nn.Module):
     """Token table, blocks, last norm (where the placement has one) and head; what they hold is up to the factories.
 
     Parameters are left as they were allocated: an initialiser fills them, so a model is best made under
-    ``torch.device("meta")``.
+    ``tinylm.model.meta.meta``.
 
     Args:
         shape: sizes.

@@ -21,6 +21,7 @@ from tinylm.evaluate.bits import token_nats
 from tinylm.evaluate.evaluator import Subject
 from tinylm.model.accounting import counter, flops_per_token, parameters, vocabulary_share
 from tinylm.model.lm import LanguageModel
+from tinylm.model.meta import meta
 from tinylm.model.shape import Solved, solve
 from tinylm.record import WEIGHTS, RunRecord, write_json
 from tinylm.runs.allocator import keep_memory
@@ -82,7 +83,7 @@ class _Run:
         prepared = prepare(parts.corpus, parts.tokenizer, parts.identity, Path(parts.settings.cache), self._say)
         batches = parts.batches(prepared.store)
         solved = self._solve(prepared, batches)
-        with torch.device("meta"):
+        with meta():
             model = parts.model(solved.shape)
         initial = initialise(model, parts, prepared, self.streams, self.folder, self._say)
         per_token = flops_per_token(model, solved.shape.context)

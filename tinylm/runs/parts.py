@@ -18,7 +18,7 @@ from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape, ShapeRequest
 from tinylm.runs.settings import Settings
 from tinylm.streams import Streams
-from tinylm.train.fit import Machine, Recipe
+from tinylm.train.recipe import Machine, Recipe
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
-
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinylm.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
 
 Name = Literal["none", "csv", "tensorboard", "wandb"]
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
@@ -64,11 +65,13 @@ class Journal:
         if self._logger is not None:
             with _quiet():
                 self._logger.finalize("success")
-                if isinstance(self._logger, WandbLogger):
-                    self._logger.experiment.finish()
+                if self.name == "wandb":
+                    self._logger.experiment.finish()  # type: ignore[attr-defined]  # WandbLogger's
             self._logger = None
 
     def _begin(self) -> Logger:
+        from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+
         shutil.rmtree(self.folder / self.name, ignore_errors=True)
         config = {key: value for key, value in self.config.items() if key != "claim"}
         if self.name == "csv":
