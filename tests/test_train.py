@@ -375,9 +375,11 @@ def test_compiled_losses_are_the_eager_ones(tmp_path: Path) -> None:
 
 def test_compilation_pays_by_the_plan_alone() -> None:
     plan = budget.Plan(1465, None, 10)
-    assert compilation.pays(plan, 4096, 1_000_000)
-    assert not compilation.pays(replace(plan, steps=20), 4096, 1_000_000)
-    assert compilation.pays(budget.Plan(None, 600.0, 10), 4096, 1)
+    assert compilation.pays(plan, 4096, 38, 1_000_000)
+    assert not compilation.pays(replace(plan, steps=20), 4096, 38, 1_000_000)
+    assert compilation.pays(replace(plan, steps=50_000), 512, 20, 37_000)  # of small models calls are the cost
+    assert compilation.pays(budget.Plan(None, 600.0, 10), 4096, 38, 1)
+    assert not compilation.pays(budget.Plan(None, 60.0, 10), 4096, 38, 1_000_000)
     assert compilation.decide(True, replace(plan, steps=1), 1, tiny_run.model())
     assert not compilation.decide(False, plan, 1e12, tiny_run.model())
 
@@ -388,7 +390,7 @@ def test_without_a_compiler_auto_trains_eagerly_and_says_so(tmp_path: Path, monk
 
     broken = partial(torch.compile, backend=fail)
     monkeypatch.setattr(torch, "compile", broken)
-    monkeypatch.setattr(compilation, "PAYS", 1.0)
+    monkeypatch.setattr(compilation, "PAYS", 0.0)
     answer = tiny_run.run(tmp_path / "auto", tiny_run.recipe(3, compile="auto"))[1]
     assert not answer.compiled
     assert len(answer.warnings) == 1

@@ -13,28 +13,33 @@ from tinylm.train.budget import Plan
 
 Wish = bool | Literal["auto"]
 
-# Compiling costs 10 to 30 s a shape and saves about a third of the steps' time. One core makes some 1e10
-# parameter-tokens a second in eager bf16 at 1 M parameters, five times that at 6 M, so it has paid for itself at
-# about this many; 2.5 M tokens of a 1 M model.
-PAYS = 2.5e12
-SECONDS = 120.0
+# An eager step in bf16 on one core of a server: each tensor of parameters takes part in some ten kernels, forward and
+# back, that have to be called, and then there is the arithmetic. Within a third of what was measured from 0.04 to 1 M
+# parameters (docs/logbook.md).
+CALLS = 4e-4  # seconds a tensor
+RATE = 1e10  # tokens x parameters a second
+# Compiling takes 25 s, a tenth of that where a run of this shape has done it, and saves a third to a half of a step.
+PAYS = 100.0  # seconds of eager steps
 
 
-def pays(plan: Plan, tokens_per_step: float, parameters: int) -> bool:
-    """Whether the planned work is worth compiling: tokens x parameters of at least ``PAYS``.
+def pays(plan: Plan, tokens_per_step: float, tensors: int, parameters: int) -> bool:
+    """Whether the planned work is worth compiling: what it would take in eager steps is ``PAYS`` or more.
 
-    A pure function of the plan: compiled code differs in bits, so a measured speed may not decide. A budget in seconds
-    is compiled from ``SECONDS`` on.
+    A pure function of the plan: compiled code differs in bits, so a measured speed may not decide.
+
+    Args:
+        tensors, parameters: how many parameter tensors the model has, and how many numbers are in them.
     """
     if plan.steps is None:
-        return (plan.seconds or 0.0) >= SECONDS
-    return plan.steps * tokens_per_step * parameters >= PAYS
+        return (plan.seconds or 0.0) >= PAYS
+    return plan.steps * (CALLS * tensors + tokens_per_step * parameters / RATE) >= PAYS
 
 
 def decide(wish: Wish, plan: Plan, tokens_per_step: float, model: nn.Module) -> bool:
     """The wish, or where it is ``auto`` whether compiling pays."""
     if wish == "auto":
-        return pays(plan, tokens_per_step, sum(p.numel() for p in model.parameters()))
+        sizes = [parameter.numel() for parameter in model.parameters()]
+        return pays(plan, tokens_per_step, len(sizes), sum(sizes))
     return wish
 
 
