@@ -15,6 +15,9 @@ import pytest
 import yaml
 
 from tests.commands import PROJECT, SMALL, start, text_files, tinylm
+from tinylm.compose import plan
+from tinylm.compose.keys import Job as Task
+from tinylm.compose.plan import Speed
 from tinylm.compose.sweep import join
 from tinylm.report.claim import Claim
 from tinylm.report.manifest import Job, Manifest
@@ -202,3 +205,14 @@ def test_a_sweep_is_planned_without_what_trains_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_hours_are_told_by_the_past_runs_most_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"budget": {"_target_": "tinylm.train.budget.Tokens", "amount": 1e6}, "machine": {"threads": 2}}
+    task = Task("", config, {}, {}, [])
+    small, large = [Speed(1e8, 1e10)] * 3, [Speed(1e10, 5e10)] * 9
+    monkeypatch.setattr(plan, "planned_flops", lambda *_: (1e12, 2e8))
+    assert plan.forecast(task, small + large) == pytest.approx(1e12 / 2e10 + plan.OVERHEAD)
+    monkeypatch.setattr(plan, "planned_flops", lambda *_: (1e12, 8e9))
+    assert plan.forecast(task, small + large) == pytest.approx(1e12 / 1e11 + plan.OVERHEAD)
+    assert plan.forecast(task, []) == pytest.approx(1e12 / (2 * plan.RATE) + plan.OVERHEAD)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tinylm.compose.keys import Job
 from tinylm.compose.progress import clock
@@ -41,10 +43,10 @@ def print_plan(plan: Plan, claim: Claim | None, roots: Sequence[Path], workers: 
             shown.add(arm)
             solved = planned_shape(job)
             print(f"  {arm or ' '.join(job.overrides):<12}  depth {solved.shape.depth}, {solved.note}")
-    rates = past_rates(roots)
-    took = {job.key: forecast(job, rates) for job in plan.jobs}
+    speeds = past_speeds(roots)
+    took = {job.key: forecast(job, speeds) for job in plan.jobs}
     seconds = sum(took[job.key] for job in plan.todo) / max(1, workers)
-    source = f"from {len(rates)} past runs" if rates else "no past run tells this machine's speed: a rough guess"
+    source = f"from {len(speeds)} past runs" if speeds else "no past run tells this machine's speed: a rough guess"
     print(f"  about {clock(seconds)} with {workers} at a time ({source})")
     if claim is not None and stage == "compare":
         from tinylm.report.power import describe_power
@@ -68,49 +70,58 @@ def print_larger(children: Mapping[str, Job]) -> None:
             print(f"  {arm:<12}  its parent has {elder / own:.2f} x its parameters{much}")
 
 
-def past_rates(roots: Sequence[Path]) -> list[float]:
-    """Training FLOPs a second and thread of past runs."""
-    rates = []
+class Speed(NamedTuple):
+    """Of a past run: training FLOPs of one step, and FLOPs a second and thread."""
+
+    step: float
+    rate: float
+
+
+def past_speeds(roots: Sequence[Path]) -> list[Speed]:
+    """What past runs tell of this machine."""
+    speeds = []
     for root in roots:
         for path in sorted(root.glob("*/record.json")):
             try:
                 record = RunRecord.read(path.parent)
             except UserError:
                 continue  # a torn record tells no speed; it is named where its run is wanted
-            seconds, flops = record.cost.get("seconds"), record.cost.get("flops")
-            if record.status == "done" and seconds and flops:
-                rates.append(flops / seconds / int(record.provenance.get("threads") or 1))
-    return rates
+            seconds, flops, steps = (record.cost.get(name) for name in ("seconds", "flops", "steps"))
+            if record.status == "done" and seconds and flops and steps:
+                speeds.append(Speed(flops / steps, flops / seconds / int(record.provenance.get("threads") or 1)))
+    return speeds
 
 
-def forecast(job: Job, rates: Sequence[float]) -> float:
-    """Seconds that ``job`` may take."""
+def forecast(job: Job, speeds: Sequence[Speed]) -> float:
+    """Seconds that ``job`` may take: as fast as the quarter of past runs whose steps are nearest to its own in size.
+
+    A small step is slow for its FLOPs: much of it is calling kernels.
+    """
     budget = job.config["budget"]
     unit, amount = str(budget["_target_"]).rsplit(".", 1)[-1].lower(), float(budget["amount"])
     if unit == "seconds":
         return amount + OVERHEAD
     threads = int(job.config["machine"]["threads"])
-    rate = (statistics.median(rates) if rates else RATE) * threads
-    return planned_flops(job, unit, amount) / rate + OVERHEAD
+    flops, step = planned_flops(job, unit, amount)
+    near = sorted(speeds, key=lambda speed: abs(math.log(speed.step / step)))[: max(3, len(speeds) // 4)]
+    rate = statistics.median(speed.rate for speed in near) if near else RATE
+    return flops / (rate * threads) + OVERHEAD
 
 
-def planned_flops(job: Job, unit: str, amount: float) -> float:
-    """FLOPs of a budget of ``amount`` ``unit``, the choice of later rounds' text included."""
-
+def planned_flops(job: Job, unit: str, amount: float) -> tuple[float, float]:
+    """FLOPs of a budget of ``amount`` ``unit``, the choice of later rounds' text included, and of a step."""
     from tinylm.compose.parts import model_factory, planned_shape
     from tinylm.compose.schema import make
     from tinylm.model.accounting import flops_per_token
     from tinylm.model.meta import meta
 
-    if unit == "flops":
-        return amount
     batch = job.config["batch"]
     context = int(batch["context"]) if batch["unit"] == "tokens" else round(batch["context"] / BYTES_PER_TOKEN)
-    tokens = {
-        "steps": amount * batch["size"] * context,
-        "tokens": amount,
-        "bytes": amount / BYTES_PER_TOKEN,
-    }[unit]
     with meta():
         model = model_factory(job.config)(planned_shape(job).shape)
-    return tokens * flops_per_token(model, context)["training"] * (1 + make(job.config["rounds"]).scoring())
+    token = flops_per_token(model, context)["training"]
+    step = batch["size"] * context * token
+    if unit == "flops":
+        return amount, step
+    planned = {"steps": amount * step, "tokens": amount * token, "bytes": amount / BYTES_PER_TOKEN * token}[unit]
+    return planned * (1 + make(job.config["rounds"]).scoring()), step
