@@ -39,6 +39,7 @@ def test_a_run_scores_again_what_its_record_says(tmp_path: Path, capfd: pytest.C
         (["optim=muon"], "optim=muon: a trained"),
         (["--text", "/nowhere.txt"], "/nowhere.txt"),
         (["--context", "0"], "--context 0: give 1"),
+        *([] if torch.cuda.is_available() else [(["machine=gpu"], "machine=gpu: PyTorch finds no GPU here")]),
     ]:
         assert dispatch(["eval", record.key, root, *words]) == 2
         assert said in capfd.readouterr().err

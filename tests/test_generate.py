@@ -98,9 +98,9 @@ def test_a_window_holds_no_more_than_it_sees() -> None:
     assert max(sizes) <= (2 * 3 + 1) * SHAPE.kv_heads * SHAPE.head_dim * 2 * 4  # 3 held, as many again, and the new one
 
 
-def slow(model: LanguageModel, prompt: list[int], tokens: int, choose: Any) -> list[int]:
+def slow(model: LanguageModel, prompt: list[int], tokens: int, choose: Any, context: int | None = None) -> list[int]:
     """One forward a token over the window that bits per byte would score it in."""
-    ids, context = list(prompt), model.shape.context
+    ids, context = list(prompt), context or model.shape.context
     while len(ids) < len(prompt) + tokens:
         half = context // 2
         start = max(0, math.ceil((len(ids) - context) / half) * half)
@@ -136,6 +136,15 @@ def test_generated_text_is_the_slow_reference_s(slots: dict[str, Any]) -> None:
 
         assert own == slow(model, prompt, 16, choose)
         assert own == generate(model, [prompt], tokens=16, seeds=[seed], **options)[0]
+
+
+@pytest.mark.parametrize("window", [6, 20])
+@torch.no_grad()
+def test_a_window_of_another_length_is_read_whole(window: int) -> None:
+    model = tiny_model(with_shape(context=12), std=0.2).eval()
+    prompts = [list(range(length)) for length in (3, 13, 40)]
+    for prompt, own in zip(prompts, generate(model, prompts, tokens=16, window=window), strict=True):
+        assert own == slow(model, prompt, 16, lambda logits_V: int(logits_V.argmax()), window)
 
 
 def test_ends_and_refusals() -> None:

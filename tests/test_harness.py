@@ -156,6 +156,8 @@ def test_what_is_read_once_for_all_choices_gives_each_choice_its_own_likelihood(
         context = [draw.randrange(64) for _ in range(length)]
         choices = [[draw.randrange(64) for _ in range(draw.randrange(1, 5))] for _ in range(3)]
         pairs += [(context, choice) for choice in [*choices, [*choices[0][:-1], 7]]]
+    for length, tail in ((21, 4), (18, 5)):  # what pads the first to the second's length would stand beyond the window
+        pairs += [(list(range(length)), [last] * tail) for last in (3, 4)]
     together = likelihood._questions(pairs, 24, share=True)
     assert sum(len(question.rows) > 2 for question in together) >= 3
     assert sum(question.size for question in together) < 0.6 * sum(min(24, len(c) + len(a) - 1) for c, a in pairs)
@@ -237,6 +239,8 @@ def test_scores_of_a_run_land_in_its_record_and_its_history(
 
     again = ["eval", record.key, f"--root={tmp_path}/runs", "--tasks", "local_copa", "--num-fewshot", "0"]
     assert dispatch([*again, "--limit", "2"]) == 0
+    assert dispatch([*again, "evaluate.lm_eval.limit=2"]) == 0
+    assert dispatch([*again, "--context", "16"]) == 0
     assert "written into" not in capfd.readouterr().out
     assert dispatch(again) == 0
     said = capfd.readouterr().out
@@ -311,6 +315,8 @@ def test_lm_evals_own_command_line_knows_our_models_and_tasks(
     for wrong, complaint in (
         (["--model_args", "run=ffff"], "no ended run's key begins with 'ffff'"),
         (["--model_args", f"{of},size=3"], "size is not known"),
+        (["--model_args", f"{of},precision=bfloat16"], "precision=bfloat16 is not one of bf16, fp32"),
+        (["--model_args", f"{of},max_length=abc"], "max_length=abc is no number of tokens"),
         (["--no-such-flag"], "lm-eval refuses"),
     ):
         assert dispatch([*run, *wrong]) == 2

@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 import tiny_run
+import torch
+from lightning.fabric.utilities.optimizer import _optimizer_to_device
 from safetensors.torch import load_file
 
-from tinylm.train.checkpoint import Checkpoints
+from tinylm.errors import UserError
+from tinylm.train.budget import Seconds, Steps
+from tinylm.train.checkpoint import Checkpoints, place_counts
 from tinylm.train.recipe import Machine
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -145,6 +149,34 @@ def test_two_processes_give_the_losses_of_one(references: dict[str, Path], tmp_p
     weights, reference = load_file(tmp_path / "final.safetensors"), load_file(references["plain"] / "final.safetensors")
     for name in weights:
         assert (weights[name] - reference[name]).abs().max() < 2e-3
+
+
+def test_counts_of_steps_follow_their_parameters_to_another_device() -> None:
+    """``meta`` stands for a GPU: Lightning moves an optimiser's state there, but for the counts."""
+    layer = torch.nn.Linear(2, 2)
+    optimiser = torch.optim.AdamW(layer.parameters(), fused=True)
+    layer(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    moved = [parameter.to("meta") for parameter in layer.parameters()]
+    state = {new: optimiser.state[old] for new, old in zip(moved, layer.parameters(), strict=True)}
+    optimiser.param_groups[0]["params"] = moved
+    optimiser.state.clear()
+    optimiser.state.update(state)
+    _optimizer_to_device(optimiser, torch.device("meta"))
+    assert optimiser.state[moved[0]]["exp_avg"].is_meta
+    assert not optimiser.state[moved[0]]["step"].is_meta  # else this is not needed any more
+    place_counts(optimiser)
+    assert all(held["step"].is_meta for held in optimiser.state.values())
+
+
+def test_several_devices_are_forked_and_count_no_seconds() -> None:
+    with pytest.raises(UserError, match=r"machine\.strategy=ddp: .* machine=multi"):
+        Machine(devices=2, strategy="ddp")
+    several = Machine(devices=2, strategy="ddp_fork")
+    several.suits(Steps(1))
+    Machine().suits(Seconds(1.0))
+    with pytest.raises(UserError, match="budget=seconds: 2 processes do not agree"):
+        several.suits(Seconds(1.0))
 
 
 def test_a_corrupt_checkpoint_gives_way_to_the_one_before(references: dict[str, Path], tmp_path: Path) -> None:

@@ -18,10 +18,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from tiny_model import random_batch, tiny_model
 from torch import nn
 
 from tinylm.batch import IGNORE, Batch
 from tinylm.errors import Diverged, UserError
+from tinylm.model.ffn.product_key import ProductKey
 from tinylm.streams import Streams
 from tinylm.train import budget, compilation
 from tinylm.train.checkpoint import Checkpoints, Snapshot, load_model, load_optimiser, model_tensors, optimiser_state
@@ -384,6 +386,16 @@ def test_compilation_pays_by_the_plan_alone() -> None:
     assert not compilation.decide(False, plan, 1e12, tiny_run.model())
 
 
+def test_a_trial_of_the_compiler_leaves_running_moments_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "compiled", lambda model: model)
+    model = tiny_model(ffn=partial(ProductKey, keys=8, read=4)).train()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    compilation.attempt(model, lambda tried: whole_loss(tried, random_batch(2, 12)).backward(), True)
+    for name, parameter in model.named_parameters():
+        assert parameter.equal(before[name]), name
+    assert {name for name, parameter in model.named_parameters() if name.endswith(("mean", "variance"))}
+
+
 def test_without_a_compiler_auto_trains_eagerly_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no compiler")
@@ -412,4 +424,4 @@ def test_dropout_depends_on_the_step_alone(tmp_path: Path) -> None:
 
 
 def test_machine_defaults_are_one_thread_of_a_processor() -> None:
-    assert Machine() == Machine("cpu", 1, "auto", 1, 1)
+    assert Machine() == Machine("cpu", 1, "auto", 1)

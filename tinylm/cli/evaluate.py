@@ -62,7 +62,7 @@ def _scored(options: argparse.Namespace) -> list[str]:
         context=options.context,
         progress=_Progress(),
     )
-    where = note(found, [Path(root) for root in roots(options)]) if options.tasks and options.limit is None else None
+    where = note(found, [Path(root) for root in roots(options)]) if options.tasks and found.whole else None
     if options.json:
         scores = {
             name: {"scalars": said.scalars, "items": said.items, "notes": said.notes}

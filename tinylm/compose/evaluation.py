@@ -43,6 +43,8 @@ class Evaluation:
         context: tokens in a window.
         precision: of the forward.
         scores: evaluator -> its scores.
+        whole: whether nothing was left out and the window is the model's own, so that the scores may stand in its
+            record.
     """
 
     subject: str
@@ -51,6 +53,7 @@ class Evaluation:
     context: int
     precision: Literal["bf16", "fp32"]
     scores: Mapping[str, Scores]
+    whole: bool = True
 
 
 def evaluate(
@@ -81,7 +84,9 @@ def evaluate(
     foreign = name.startswith(ELSEWHERE)
     own = {"precision": "fp32"} if foreign else RunRecord.read(locate(name, roots)).config
     config = _composed(overrides, own)
+    device = _device(config["machine"]["accelerator"], asked=any(_group(word) == "machine" for word in overrides))
     model, tokenizer = load(name, roots)
+    model.to(device)
     longest = model.shape.context
     if context is not None and context < 1:
         raise UserError(f"--context {context}: give 1 token or more")
@@ -94,8 +99,21 @@ def evaluate(
     documents = Encoded(corpus, tokenizer, progress)
     subject = Subject(model, tokenizer, window, documents, config["precision"], documents.domains, corpus.law())
     scores = {key: evaluator(subject) for key, evaluator in evaluators.items()}
+    whole = window == longest and all(getattr(one, "limit", None) is None for one in evaluators.values())
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Evaluation(name, parameters, type(corpus).__name__.lower(), window, config["precision"], scores)
+    return Evaluation(name, parameters, type(corpus).__name__.lower(), window, config["precision"], scores, whole)
+
+
+def _device(accelerator: str, asked: bool) -> str:
+    """Where the model is scored: on a GPU where that is meant and there is one.
+
+    Raises:
+        UserError: a GPU was asked for, and there is none. A run that was trained on one is scored on the CPU then.
+    """
+    there = torch.cuda.is_available()
+    if asked and accelerator == "gpu" and not there:
+        raise UserError("machine=gpu: PyTorch finds no GPU here")
+    return "cuda" if there and accelerator in ("gpu", "auto") else "cpu"
 
 
 def note(found: Evaluation, roots: Sequence[Path]) -> Path | None:
@@ -128,9 +146,12 @@ def _composed(overrides: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any
     try:
         with initialize_config_dir(str(config_root()), version_base="1.3"):
             composed = compose("config", list(overrides))
+        machine = dict(composed.machine)
         with open_dict(composed):
             for group in kept:
                 composed[group] = own[group]
+            if "machine" in kept:  # of records of any age
+                composed.machine = {name: own["machine"].get(name, value) for name, value in machine.items()}
         plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(complaints.readable(error, known_keys())) from error

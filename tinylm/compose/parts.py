@@ -42,6 +42,7 @@ def build(job: Job) -> Parts:
         micro=settings.batch.micro,
         score_every=settings.score_every,
     )
+    made["machine"].suits(recipe.budget)
     return Parts(
         key=job.key,
         config=config,

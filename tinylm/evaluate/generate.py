@@ -28,10 +28,11 @@ def generate(
     top_p: float | None = None,
     seeds: Sequence[int] | None = None,
     domain: int | None = None,
+    window: int | None = None,
 ) -> list[list[int]]:
     """What the model goes on with after each prompt: the ids drawn, without the prompt's.
 
-    A text of more than ``shape.context`` tokens is read in windows, as `tinylm.evaluate.bits` reads it: each begins
+    A text of more than ``window`` tokens is read in windows, as `tinylm.evaluate.bits` reads it: each begins
     half a window after the one before, at position 0, so that every token is drawn from the distribution by which
     ``bits_per_byte`` scores it. Within a window a token is read once. Prompts may be of unequal length; all are read
     together, so hand in as many as there is memory for. A text's draws depend on its own seed alone. For bf16 call it
@@ -47,6 +48,7 @@ def generate(
         temperature, top_k, top_p: see ``distribution``; temperature 0 takes the likeliest token.
         seeds: of the draws, one a prompt; None: 0, 1, 2, ...
         domain: number of the text's domain, for models that route by it.
+        window: tokens read at most before a draw; None: ``shape.context``.
 
     Raises:
         UserError: a prompt without ids, an option out of range, or a model that looks at later tokens.
@@ -62,7 +64,7 @@ def generate(
     try:
         if not model.causal:
             raise UserError("the model lets a token see later ones in evaluation too, so it cannot write one by one")
-        reader = Reader(model, room=max(map(len, texts), default=0) + tokens, domain=domain)
+        reader = Reader(model, room=max(map(len, texts), default=0) + tokens, domain=domain, window=window)
         while live:
             logits_BV = reader.read([texts[row] for row in live]).float().cpu()
             logits_BV[:, list(never)] = -torch.inf
@@ -89,17 +91,21 @@ class Reader:
     Args:
         room: tokens that a text will have at most.
         domain: number of the texts' domain.
+        window: tokens read at most before a draw; None: ``shape.context``.
     """
 
-    def __init__(self, model: LanguageModel, room: int = 0, domain: int | None = None) -> None:
+    def __init__(
+        self, model: LanguageModel, room: int = 0, domain: int | None = None, window: int | None = None
+    ) -> None:
         self.model, self.domain = model, domain
-        self.room = min(room, model.shape.context)
+        self.window = window or model.shape.context
+        self.room = min(room, self.window)
         self.cache: Cache | None = None
         self.starts: list[int] = []
 
     def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Logits (B, V) of what follows each text. After the first call each text has one id more than before."""
-        starts = [start(len(text), self.model.shape.context) for text in texts]
+        starts = [start(len(text), self.window) for text in texts]
         if self.cache is None or starts != self.starts:  # some window is full: the next ones are read from their start
             self.cache, self.starts = Cache(self.room), starts
             rows = [text[begin:] for text, begin in zip(texts, starts, strict=True)]

@@ -41,13 +41,16 @@ class Energy:
     """A context that counts joules while it is open.
 
     Args:
-        gpus: how many GPUs the run uses; without all of their counters there is no number.
+        gpus: how many GPUs the run uses; without all of their counters there is no number. None: some that cannot be
+            read.
         powercap: where Linux shows RAPL's counters; None: ``POWERCAP``.
     """
 
-    def __init__(self, gpus: int = 0, powercap: Path | None = None) -> None:
+    def __init__(self, gpus: int | None = 0, powercap: Path | None = None) -> None:
         self.counters: list[Counter] | None
         try:
+            if gpus is None:
+                raise OSError("GPUs that cannot be read")
             self.counters = [*packages(powercap or POWERCAP), *(_gpu(index) for index in range(gpus))]
         except (OSError, ImportError):
             self.counters = None

@@ -61,7 +61,9 @@ def _locked(parts: Parts, folder: Path) -> RunRecord:
             unkept = parts.settings.keep == "needed" and not (folder / WEIGHTS).is_file()
             if record.status == "diverged" or (record.status == "done" and not unkept):
                 return record
-        gpus = parts.machine.devices if parts.machine.accelerator == "gpu" else 0
+        gpus: int | None = 1 if parts.machine.accelerator == "gpu" else 0
+        if gpus and parts.machine.devices > 1:  # to find the counters wakes CUDA, after which nothing can be forked
+            gpus = None
         with Energy(gpus) as energy:
             return _Run(parts, folder, energy).go()
 
@@ -134,11 +136,10 @@ class _Run:
         else:
             if best is not None:
                 best.restore(model)
-            device = next(model.parameters()).device
-            if device.type == "cuda":
-                record.provenance["gpu"] = torch.cuda.get_device_name(device)
             self._score(subject(model))
             self._keep(model, prepared)
+        if parts.machine.accelerator != "cpu" and torch.cuda.is_available():
+            record.provenance["gpu"] = torch.cuda.get_device_name()
         record.cost |= initial.cost()
         record.metrics |= initial.scores
         record.provenance["ended"] = _utc(time.time())

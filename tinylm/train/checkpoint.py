@@ -132,6 +132,18 @@ def optimiser_state(optimiser: Optimizer) -> tuple[dict[str, Tensor], dict[str, 
     return tensors, {"plain": plain, "groups": state["param_groups"]}
 
 
+def place_counts(optimiser: Optimizer) -> None:
+    """Put a fused kernel's counts of steps on the device of their parameters, where the kernel reads them.
+
+    An optimiser that is loaded before its parameters move to a GPU is moved by Lightning, but for these.
+    """
+    for group in optimiser.param_groups:
+        for parameter in group["params"] if group.get("fused") else ():
+            held = optimiser.state.get(parameter, {})
+            if "step" in held:
+                held["step"] = held["step"].to(parameter.device)
+
+
 def load_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Give ``optimiser`` the state that ``optimiser_state`` took."""
     entries: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in state["plain"].items()}

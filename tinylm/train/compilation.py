@@ -63,13 +63,15 @@ def attempt(model: nn.Module, backward: Callable[[nn.Module], None], wish: Wish)
     """A compiled stand-in for ``model``, or ``model`` itself with the reason why it does not compile.
 
     Args:
-        backward: a forward and a backward of what it is handed. The caller drops the gradients; buffers are put back.
+        backward: a forward and a backward of what it is handed. The caller drops the gradients; buffers are put back,
+            and parameters that no gradient moves: a layer may keep running moments in them.
         wish: where it is True, not compiling is an error.
 
     Raises:
         UserError: it does not compile, and was asked to.
     """
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    moved = [*model.buffers(), *(held for held in model.parameters() if not held.requires_grad)]
+    before = [held.detach().clone() for held in moved]
     called = compiled(model)
     try:
         backward(called)
@@ -82,6 +84,6 @@ def attempt(model: nn.Module, backward: Callable[[nn.Module], None], wish: Wish)
         return model, reason
     finally:
         with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
+            for held, was in zip(moved, before, strict=True):
+                held.copy_(was)
     return called, None

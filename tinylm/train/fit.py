@@ -93,7 +93,6 @@ def _run_round(session: Session, machine: Machine) -> None:
         trainer = Trainer(
             accelerator=machine.accelerator,
             devices=machine.devices,
-            num_nodes=machine.num_nodes,
             strategy=machine.strategy,
             max_epochs=1,
             logger=False,

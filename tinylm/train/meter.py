@@ -60,6 +60,7 @@ class Meter:
         self.journal = journal
         self.totals = Totals()
         self.lines: list[str] = []
+        self.device = torch.device("cpu")
         self._mark = time.perf_counter()
         self._told = -math.inf
         self._began = (0, 0.0)  # step and seconds when this process began: its own speed is what it tells
@@ -75,8 +76,11 @@ class Meter:
         self.lines = history.splitlines(keepends=True)
         self._began = (self.totals.step, self.totals.seconds)
 
-    def begin(self) -> None:
-        """Put history on disk as it stands here, and start the clock."""
+    def begin(self, device: torch.device) -> None:
+        """Put history on disk as it stands here, and start the clock; ``device`` is where the model learns."""
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         write_text(self.folder / "history.jsonl", self.history)
         self._tell_journal()
         self.resume_clock()
@@ -156,10 +160,11 @@ class Meter:
         return status["phase"], status["step"]
 
     def state(self) -> dict[str, Any]:
-        """The totals as JSON, with this process's memory in them."""
+        """The totals as JSON, with the most memory in them: of the GPU where the model learns on one, else of this
+        process."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        if torch.cuda.is_available():
-            peak = torch.cuda.max_memory_allocated()
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device)
         self.totals.peak_memory_bytes = max(self.totals.peak_memory_bytes, peak)
         return asdict(self.totals)
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 from torch.optim import Optimizer
 
 from tinylm.data.units import Reading, Unit, Units
-from tinylm.train.budget import Budget, Plan
+from tinylm.errors import UserError
+from tinylm.train.budget import Budget, Plan, Seconds
 from tinylm.train.slots import Objective, Rounds, Schedule, Update
 
 
@@ -72,18 +73,36 @@ class Machine:
 
     Args:
         accelerator: Lightning's name: cpu, gpu, auto.
-        devices: devices a node; processes, on a CPU.
-        strategy: Lightning's name: auto, ddp_fork (this process starts the others and waits), ddp (a job manager
-            starts one process a device).
+        devices: devices of this machine; processes, on a CPU.
+        strategy: Lightning's name: auto, or ddp_fork for several devices (this process starts the others and waits).
         threads: threads a process. Always set, since one and two threads differ in bits.
-        num_nodes: machines.
+
+    Raises:
+        UserError: several devices by a strategy whose processes begin elsewhere: each would take the run for its own.
     """
 
     accelerator: str = "cpu"
     devices: int = 1
     strategy: str = "auto"
     threads: int = 1
-    num_nodes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.devices > 1 and "fork" not in self.strategy:
+            raise UserError(
+                f"machine.strategy={self.strategy}: the processes of {self.devices} devices are forked by the run; "
+                "take machine=multi (ddp_fork)"
+            )
+
+    def suits(self, budget: Budget) -> None:
+        """Refuse a budget that several processes would not agree on.
+
+        Raises:
+            UserError: it is in seconds, and each process has a clock of its own.
+        """
+        if self.devices > 1 and isinstance(budget, Seconds):
+            raise UserError(
+                f"budget=seconds: {self.devices} processes do not agree on a clock; give steps, tokens, bytes or flops"
+            )
 
 
 @dataclass

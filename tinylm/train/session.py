@@ -21,6 +21,7 @@ from tinylm.train.checkpoint import (
     load_optimiser,
     model_tensors,
     optimiser_state,
+    place_counts,
 )
 from tinylm.train.curriculum import Curriculum
 from tinylm.train.journal import Journal
@@ -108,10 +109,11 @@ class Session:
     def start(self, rank: int, world: int, total: Sum, device: torch.device) -> None:
         """Take a place among ``world`` processes, choose the round's text, compile if planned, and start the clock."""
         self.rank, self.world, self.sum, self.device = rank, world, total, device
+        place_counts(self.optimiser)
         self.signals.install()
         self.model.train()
         if self.rank == 0:
-            self.meter.begin()
+            self.meter.begin(device)
         self.stopped = self.round > 0 and not self._look_back()
         if self.done():  # of a round that only looks back
             return

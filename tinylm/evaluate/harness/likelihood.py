@@ -145,19 +145,26 @@ def _scored(model: LanguageModel, questions: Sequence[Question]) -> Iterator[tup
     asked = [(place, row, 0, one.shared) for place, one in enumerate(questions) for row in one.rows]
     yield from _read(model, heads, asked, cache)
     tails = [(place, one.shared, row) for place, one in enumerate(questions) for row in one.rows]
-    for part in _alike([tail for tail in tails if len(tail[2].ids) > tail[1]]):
+    room = None if model.position.any_length else model.shape.context
+    for part in _alike([tail for tail in tails if len(tail[2].ids) > tail[1]], room):
         assert cache is not None
         begun = cache.rows(torch.tensor([place for place, _, _ in part], device=next(model.parameters()).device))
         asked = [(place, row, shared, len(row.ids)) for place, (_, shared, row) in enumerate(part)]
         yield from _read(model, [row.ids[shared:] for _, shared, row in part], asked, begun)
 
 
-def _alike(tails: list[tuple[int, int, Row]]) -> Iterator[list[tuple[int, int, Row]]]:
-    """(question's place, ids shared, row), in parts whose rows have about as many ids left, so that little pads."""
+def _alike(tails: list[tuple[int, int, Row]], room: int | None) -> Iterator[list[tuple[int, int, Row]]]:
+    """(question's place, ids shared, row), in parts whose rows have about as many ids left, so that little pads.
+
+    Args:
+        room: places that there are for a row with what pads it; None: any number.
+    """
     tails.sort(key=lambda tail: tail[1] - len(tail[2].ids))
     part: list[tuple[int, int, Row]] = []
     for tail in tails:
-        if part and len(tail[2].ids) - tail[1] < ALIKE * (len(part[0][2].ids) - part[0][1]):
+        longest = len(part[0][2].ids) - part[0][1] if part else 0
+        full = room is not None and tail[1] + longest > room
+        if part and (full or len(tail[2].ids) - tail[1] < ALIKE * longest):
             yield part
             part = []
         part.append(tail)

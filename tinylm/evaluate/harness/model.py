@@ -88,6 +88,11 @@ class HarnessModel(TemplateLM):
             raise UserError(f"--model_args: {named}; write run=KEY,root=DIR, and max_length or precision if need be")
         if cls.load is None:
             raise ValueError("nobody has said how a run is loaded")
+        window, precision = given.get("max_length"), given.get("precision", "fp32")
+        if window is not None and not (isinstance(window, int) and window > 0):
+            raise UserError(f"--model_args: max_length={window} is no number of tokens; give 1 or more")
+        if precision not in ("bf16", "fp32"):
+            raise UserError(f"--model_args: precision={precision} is not one of bf16, fp32")
         more = additional_config or {}
         model, tokenizer = cls.load(str(given["run"]), str(given.get("root", "runs")))
         device = str(more.get("device") or "cpu")
@@ -97,9 +102,9 @@ class HarnessModel(TemplateLM):
         return cls(
             model,
             tokenizer,
-            window=given.get("max_length"),
+            window=window,
             rows=int(size) if size.isdigit() else None,  # auto: by ids
-            precision=given.get("precision", "fp32"),
+            precision=precision,
         )
 
     @classmethod
@@ -229,5 +234,6 @@ class HarnessModel(TemplateLM):
                 top_k=settings.get("top_k") if sampled else None,
                 top_p=settings.get("top_p") if sampled else None,
                 seeds=numbers,
+                window=self.max_length,
             )
         return [postprocess_generated_text(self.vocabulary.decode(ids), ends, None) for ids in written]
