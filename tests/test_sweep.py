@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,9 +19,9 @@ from tests.commands import PROJECT, SMALL, start, text_files, tinylm
 from tinylm.compose import plan
 from tinylm.compose.keys import Job as Task
 from tinylm.compose.plan import Speed
-from tinylm.compose.sweep import join
+from tinylm.compose.sweep import joined
 from tinylm.report.claim import Claim
-from tinylm.report.manifest import Job, Manifest
+from tinylm.report.manifest import Job, Manifest, read_manifest
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -87,6 +88,10 @@ def test_smoke_runs_whole_is_skipped_when_done_and_is_reported(tmp_path: Path) -
     again = tinylm("sweep", "smoke", cwd=tmp_path)
     assert "6 done, 0 to do" in again.stderr
     assert records(tmp_path / "runs") == done
+    whole = read_manifest("smoke", tmp_path / "runs")
+    narrowed = tinylm("sweep", "smoke", "seed=0", "--no-report", cwd=tmp_path)
+    assert "2 done, 0 to do" in narrowed.stderr
+    assert read_manifest("smoke", tmp_path / "runs").needed == whole.needed
 
     archived = tinylm(
         "report", "smoke", "--out", "analysis/results/smoke", "--archive", cwd=tmp_path
@@ -107,15 +112,49 @@ def test_a_plan_launches_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("runs/*/record.json"))
 
 
-def test_a_sweep_narrowed_to_one_seed_leaves_the_others_in_its_report(tmp_path: Path) -> None:
-    def entry(key: str, seed: int, *more: str) -> Job:
-        return Job(key, "a", "compare", seed, {}, ["model/ffn=gelu", *more, f"seed={seed}"])
+def smoke_claim(**changes: Any) -> Claim:
+    return Claim.parse(yaml.safe_load((PROJECT / "sweeps" / "smoke.yaml").read_text())["claim"] | changes)
 
-    claim = Claim.parse(yaml.safe_load((PROJECT / "sweeps" / "smoke.yaml").read_text())["claim"])
-    Manifest("x", "", claim, [entry("k0", 0), entry("k1", 1), entry("k2", 0, "budget.amount=9")]).write(tmp_path)
-    narrowed = Manifest("x", "", claim, [entry("k1", 1)])
-    join(narrowed, tmp_path)
-    assert [job.key for job in narrowed.jobs] == ["k1", "k0"]
+
+def entry(key: str, seed: int, *more: str, stage: str = "compare", arm: str = "gelu") -> Job:
+    return Job(key, arm, stage, seed, {}, ["model/ffn=gelu", *more, f"seed={seed}"])  # type: ignore[arg-type]
+
+
+def test_a_sweep_narrowed_to_one_seed_leaves_the_others_in_its_report() -> None:
+    tuned, other = entry("t", 100, stage="tune"), entry("s0", 0, arm="swiglu")
+    before = Manifest("x", "", smoke_claim(), [tuned, entry("k0", 0), entry("k1", 1), entry("k2", 2, "a=9"), other])
+
+    def keys(*plan: Job) -> list[str]:
+        return [job.key for job in joined(Manifest("x", "", before.claim, list(plan)), before).jobs]
+
+    assert keys(entry("k1", 1)) == ["k1", "k0"]
+    assert keys(tuned, entry("s0", 0, arm="swiglu")) == ["t", "s0"]
+    assert keys(tuned) == ["t", "k0", "k1", "k2"]  # what was compared outlives a start that ends while it tunes
+    assert keys(entry("new", 1)) == ["new"]  # the file of the sweep changed: its other seeds are of another config
+    assert keys(entry("new", 100, stage="tune")) == ["new"]
+
+
+def test_the_first_root_counts_where_another_was_planned_otherwise(tmp_path: Path) -> None:
+    def place(root: str, seeds: int, *jobs: Job) -> Path:
+        Manifest("x", "", smoke_claim(seeds=list(range(seeds))), list(jobs)).write(tmp_path / root)
+        return tmp_path / root
+
+    new = place("new", 2, entry("n0", 0), entry("n1", 1))
+    old = place("old", 3, entry("o0", 0), entry("o1", 1), entry("o2", 2))
+    more = place("more", 1, entry("n0", 0), entry("n1", 1), entry("n7", 7))
+    found = read_manifest("x", new, old)
+    assert found.keys("gelu") == {0: "n0", 1: "n1"}
+    assert len(found.jobs) == 2
+    (warning,) = found.warnings
+    assert str(old) in warning
+    assert "planned otherwise" in warning
+    longer = read_manifest("x", new, old, more)
+    assert longer.keys("gelu") == {0: "n0", 1: "n1", 7: "n7"}
+    assert longer.claim is not None
+    assert longer.claim.seeds == [0]
+    twice = read_manifest("x", place("twice", 2, entry("n0", 0), entry("n1", 1), entry("o0", 0), entry("o1", 1)))
+    assert [job.key for job in twice.jobs] == ["n0", "n1"]
+    assert "several runs" in " ".join(twice.warnings)
 
 
 @linux

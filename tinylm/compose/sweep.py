@@ -7,6 +7,7 @@ stage may be a function of earlier records. What the runs of a stage begin from 
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import sys
@@ -53,10 +54,11 @@ def sweep(
         _run_stage([Role(o, "", "compare", 0) for o in expander.product([])], expander, launcher, outcome, plan_only)
         return outcome
     manifest = Manifest(name=str(name), command=session.current.command, claim=claim, jobs=[])
+    before = None if plan_only else earlier(manifest.name, expander.roots[0])
     chosen: dict[str, dict[str, Any]] = {arm: {} for arm in claim.arms}
     if claim.tune is not None:
         roles = expander.tuning(claim)
-        finished = _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim)
+        finished = _run_stage(roles, expander, launcher, outcome, plan_only, manifest, claim, before)
         first = {arm: {key: grid[0] for key, grid in claim.tune.params.items()} for arm in claim.arms}
         chosen = choose(claim, manifest.jobs, expander.roots) if finished else first
         if not finished:
@@ -65,7 +67,7 @@ def sweep(
     roles = expander.comparing(claim, chosen)
     for seeds in _groups(claim, roles, plan_only):
         group = [role for role in roles if role.seed in seeds and role.arm not in dropped]
-        _run_stage(group, expander, launcher, outcome, plan_only, manifest, claim)
+        _run_stage(group, expander, launcher, outcome, plan_only, manifest, claim, before)
         if claim.stop is not None and not plan_only and len(seeds) < len({role.seed for role in roles}):
             dropped |= _stopped(claim, manifest, expander.roots, claim.seeds[: claim.seeds.index(seeds[-1]) + 1])
     return outcome
@@ -95,18 +97,32 @@ def _stopped(claim: Claim, manifest: Manifest, roots: Sequence[Path], seeds: Seq
     return set(found)
 
 
-def join(manifest: Manifest, root: Path) -> None:
-    """Add to ``manifest`` what an earlier start of the sweep ran that differs in nothing but the seed.
+def earlier(name: str, root: Path) -> Manifest | None:
+    """What an earlier start of the sweep left under ``root``; None where there is none."""
+    path = root / "sweeps" / f"{name}.json"
+    return Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path)) if path.is_file() else None
 
-    A sweep narrowed to one seed must not make the report forget the others.
+
+def joined(plan: Manifest, before: Manifest) -> Manifest:
+    """``plan`` with what an earlier start of the sweep ran that differs in nothing but the seed.
+
+    A sweep narrowed to one seed must not make the report forget the others. While tuning is all that is planned, what
+    was compared stays too. Of an arm that has another run in the same place now nothing stays: its config is another.
     """
-    path = root / "sweeps" / f"{manifest.name}.json"
-    if not path.is_file():
-        return
-    roles = {_but_seed(entry) for entry in manifest.jobs}
-    known = {entry.key for entry in manifest.jobs}
-    earlier = Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
-    manifest.jobs.extend(entry for entry in earlier.jobs if entry.key not in known and _but_seed(entry) in roles)
+    tuning_alone = all(job.stage != "compare" for job in plan.jobs)
+    roles = {_but_seed(job) for job in plan.jobs}
+    known = {job.place for job in plan.jobs}
+    other = {job.arm for job in plan.rivals(before)}
+    arms = {job.arm for job in plan.jobs} - other
+    kept = [
+        job
+        for job in before.jobs
+        if job.stage != "tune"  # which is planned whole whatever the seed
+        and job.place not in known
+        and job.arm in arms
+        and (tuning_alone or _but_seed(job) in roles)
+    ]
+    return dataclasses.replace(plan, jobs=[*plan.jobs, *kept])
 
 
 def _but_seed(entry: Entry) -> tuple[str, ...]:
@@ -139,6 +155,7 @@ def _run_stage(
     plan_only: bool,
     manifest: Manifest | None = None,
     claim: Claim | None = None,
+    before: Manifest | None = None,
 ) -> bool:
     """Run the jobs of one stage that are not done; whether the stage has been run (a plan runs nothing)."""
     jobs = expander.jobs(roles)
@@ -161,8 +178,9 @@ def _run_stage(
         print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
         return not todo
     if manifest is not None:
-        join(manifest, root)
-        manifest.write(root)
+        (manifest if before is None else joined(manifest, before)).write(root)
+        if before is not None and (other := len(manifest.rivals(before))):
+            print(f"{manifest.name}: its config changed; {other} earlier runs do not count", file=sys.stderr)
     if elders:
         ready = len(elders.jobs) - len(elders.todo)
         print(f"parents: {len(elders.jobs)} runs, {ready} done, {len(elders.todo)} to do", file=sys.stderr)

@@ -37,6 +37,12 @@ class Job:
     params: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
 
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        """What one run alone can be in a sweep; another key in the same place was planned otherwise."""
+        told = {"tune": json.dumps(self.params, sort_keys=True), "parent": self.key}
+        return self.arm, self.stage, self.seed, told.get(self.stage, "")
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -103,6 +109,11 @@ class Manifest:
         """The keys of all its runs."""
         return {job.key for job in self.jobs}
 
+    def rivals(self, other: Manifest) -> list[Job]:
+        """The jobs of ``other`` whose place another run has here."""
+        known = {job.place: job.key for job in self.jobs}
+        return [job for job in other.jobs if known.get(job.place, job.key) != job.key]
+
     def keys(self, arm: str, stage: str = "compare") -> dict[int, str]:
         """Seed -> key of an arm's runs in a stage."""
         return {job.seed: job.key for job in self.jobs if job.arm == arm and job.stage == stage}
@@ -113,6 +124,8 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
 
     Several roots may hold parts of one sweep (runs here, an archive there): their jobs are joined, and where
     they declare different seeds, those that all of them declare count as declared, the others as added later.
+    Where a later root has another run in the place (arm, stage, seed, tuned values) of one that is known, it was
+    planned otherwise, and is left out with a warning; within one file the first run of a place counts.
 
     Raises:
         UserError: no root has it, or it cannot be read.
@@ -123,17 +136,33 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
         places = ", ".join(str(root) for root in roots)
         hint = nearest(name, known) if known else "; run it first, or name its root with --root"
         raise UserError(f"no sweep {name!r} under {places}{hint}")
-    parts = []
+    parts, warnings = [], []
     for path in paths:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{path} is not whole ({error}); plan the sweep again") from error
-        parts.append(Manifest.parse(data, str(path)))
+        part = Manifest.parse(data, str(path))
+        leading = {job.place: job.key for job in reversed(part.jobs)}
+        whole = [job for job in part.jobs if job.key == leading[job.place]]
+        if len(whole) < len(part.jobs):
+            warnings.append(f"{path} has several runs of one arm, stage and seed; the first of each counts")
+        parts.append(dataclasses.replace(part, jobs=whole))
     first = parts[0]
-    jobs = {(job.key, job.arm, job.stage): job for part in parts for job in part.jobs}
-    claim, warnings = first.claim, []
-    claims = [part.claim for part in parts if part.claim is not None]
+    claims: list[Claim] = []
+    jobs: dict[tuple[str, str, int, str], Job] = {}
+    for path, part in zip(paths, parts, strict=True):
+        if rivals := dataclasses.replace(first, jobs=list(jobs.values())).rivals(part):
+            warnings.append(
+                f"{path} was planned otherwise ({len(rivals)} of its {len(part.jobs)} runs have the arm, stage and "
+                f"seed of another), so it is left out; {paths[0]} counts"
+            )
+            continue
+        for job in part.jobs:
+            jobs.setdefault(job.place, job)
+        if part.claim is not None:
+            claims.append(part.claim)
+    claim = first.claim
     if claim is not None and len(claims) > 1:
         declared = [seed for seed in claim.seeds if all(seed in other.seeds for other in claims)]
         claim = dataclasses.replace(claim, seeds=declared or claim.seeds)
