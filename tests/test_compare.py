@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from synthetic_sweep import D4, D8, Sweep
 
+from tinylm.compose.sweep import choose as tune_of_sweep
 from tinylm.errors import UserError
 from tinylm.report.compare import compare
 from tinylm.report.difference import outliers, paired
@@ -302,6 +303,22 @@ def test_a_rate_that_tuning_did_not_choose_refuses(sweep: Sweep) -> None:
     for arm, scores in (("d4", D4), ("d8", D8)):
         sweep.tune(arm, {0.001: 1.95, 0.002: 1.9, 0.003: 1.91, 0.004: 2.0}).arm(arm, scores, params={"optim.lr": 0.003})
     assert "but tuning chose optim.lr=0.002" in sweep.only().reason
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_what_tunes_has_a_direction_of_its_own(sweep: Sweep, better: str) -> None:
+    """Whatever of the claim's metric is better, the tuned arm takes the best of the tuning metric."""
+    sign = 1 if better == "lower" else -1
+    sweep.claim |= {"direction": "higher" if better == "lower" else "lower"}
+    sweep.claim["tune"] = {"params": {"optim.lr": [0.001, 0.002, 0.003, 0.004]}, "seeds": [100], "direction": better}
+    for arm, scores in (("d4", D4), ("d8", D8)):
+        seen = {0.001: 1.95, 0.002: 1.9, 0.003: 1.91, 0.004: 2.0}
+        sweep.tune(arm, {rate: sign * score for rate, score in seen.items()})
+        sweep.arm(arm, scores, params={"optim.lr": 0.002})
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    assert tune_of_sweep(manifest.claim, manifest.jobs, [sweep.root])["d8"] == {"optim.lr": 0.002}
+    assert sweep.only().verdict == ("worse" if better == "lower" else "better")
 
 
 def test_an_arm_that_was_not_tuned_refuses(sweep: Sweep) -> None:

@@ -382,12 +382,15 @@ def test_added_seeds_alone_count(tmp_path: Path) -> None:
     assert found.value == pytest.approx(-1.0)
 
 
-def test_an_exponent_is_read_from_what_was_tuned(tmp_path: Path) -> None:
+@pytest.mark.parametrize("direction", ["lower", "higher"])
+def test_an_exponent_is_read_from_what_was_tuned(tmp_path: Path, direction: str) -> None:
+    """By what is better of the tuning metric, whatever is better of the claim's."""
     rates = [0.0005, 0.001, 0.002, 0.004, 0.008]
     arms = {"b2": {}, "b4": {}, "b8": {}}
     exponent = {"kind": "power_law_optimum", **EXAMPLES["power_law_optimum"]}
     tune = {"params": {"optim.lr": rates}, "seeds": [100]}
-    sweep = Sweep(tmp_path, arms=arms, baseline="b2", factor=["batch"], tune=tune, estimates={"exponent": exponent})
+    options = {"tune": tune, "estimates": {"exponent": exponent}, "direction": direction}
+    sweep = Sweep(tmp_path, arms=arms, baseline="b2", factor=["batch"], **options)
     for index, (arm, size) in enumerate((("b2", 2), ("b4", 4), ("b8", 8))):
         best = 0.001 * 2 ** (0.5 * index)
         scores = {rate: 2 + 0.02 * math.log(rate / best) ** 2 + 1e-5 * (index % 2) for rate in rates}

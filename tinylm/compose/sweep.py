@@ -141,7 +141,7 @@ def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Path]) -> dict[s
                 score = record.metrics.get(claim.tune.metric) if record and record.status == "done" else None
                 trials.append(tuning.Trial(entry.params, entry.seed, score))
         try:
-            chosen[arm] = tuning.choose(trials, claim.direction, arm)
+            chosen[arm] = tuning.choose(trials, claim.tune.direction, arm)
         except UserError as error:
             print(f"warning: {error}; the arm is not compared", file=sys.stderr)
     return chosen

@@ -58,13 +58,15 @@ class Tune:
     Fields:
         params: config key -> grid of values; the grids multiply.
         seeds: the seeds that choose; none of them is compared on.
-        metric: the metric that chooses, measured on the tune split.
+        metric, direction: what chooses, measured on the tune split, and whether lower or higher of it is better; the
+            claim's own direction says nothing of it.
         overrides: what is different while tuning, alike for all arms, such as a shorter budget.
     """
 
     params: dict[str, list[Any]]
     seeds: list[int]
     metric: str = "tune_bits_per_byte"
+    direction: Literal["lower", "higher"] = "lower"
     overrides: list[str] = field(default_factory=list)
 
 

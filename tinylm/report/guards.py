@@ -132,7 +132,7 @@ def tuned_params(manifest: Manifest, claim: Claim, arm: str, runs: Mapping[str, 
     trials = [Trial(job.params, job.seed, _score(runs[job.key], claim.tune.metric)) for job in jobs]
     if all(trial.score is None for trial in trials):
         return None
-    return choose(trials, claim.direction, arm)
+    return choose(trials, claim.tune.direction, arm)
 
 
 def untuned(manifest: Manifest, claim: Claim, arm: str, runs: Mapping[str, Run]) -> list[str]:

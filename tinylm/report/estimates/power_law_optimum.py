@@ -54,6 +54,9 @@ class PowerLawOptimum(Estimand):
     def metric_read(self, claim: Claim) -> str:
         return claim.tune.metric if claim.tune is not None and self.stage(claim) == "tune" else claim.metric
 
+    def _direction(self, claim: Claim) -> str:
+        return claim.tune.direction if claim.tune is not None and self.stage(claim) == "tune" else claim.direction
+
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
         optima = self.optima(runs, claim)
         values = sorted({x for x, _ in optima})
@@ -85,7 +88,7 @@ class PowerLawOptimum(Estimand):
             if not (runs[column].astype(float) > 0).all():
                 raise Unestimable(f"{column} is not above zero in every run, so it has no logarithm")
         metric = self.metric_read(claim)
-        losses = runs[metric].astype(float) * (1 if claim.direction == "lower" else -1)
+        losses = runs[metric].astype(float) * (1 if self._direction(claim) == "lower" else -1)
         points = {"x": runs[self.x].astype(float), "seed": runs["seed"], "tuned": runs[self.tuned].astype(float)}
         frame = runs[[]].assign(**points, loss=losses)
         found = {}

@@ -40,7 +40,7 @@ def _panel(
     axes: Axes, tuned: pd.DataFrame, key: str, values: list[Any], claim: Claim, colours: Mapping[str, str]
 ) -> None:
     assert claim.tune is not None
-    metric, better = claim.tune.metric, "min" if claim.direction == "lower" else "max"
+    metric, better = claim.tune.metric, "min" if claim.tune.direction == "lower" else "max"
     places = _places(axes, values)
     ends: list[tuple[float, str, str]] = []
     lost: list[tuple[float, str]] = []
