@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
@@ -112,6 +113,20 @@ def test_noise_leaves_a_trend_undecided_and_a_missing_size_without_one(tmp_path:
     built.jobs = [job for job in built.jobs if job["key"] != "b@3m-compare-2"]
     trend = only(built.verdicts())
     assert (trend.word, trend.change, trend.reason) == ("undecided", None, "no difference that counts at 3m")
+
+
+@pytest.mark.parametrize("arm", ["a", "b"])
+def test_an_arm_that_diverged_at_one_size_has_no_trend(tmp_path: Path, arm: str) -> None:
+    built = Sweep(tmp_path, **claim())
+    for (size, parameters), name in itertools.product(SIZES.items(), "ab"):
+        lost = (name, size) == (arm, "3m")
+        size_of = {"accounting": {"parameters.total": int(parameters)}}
+        built.arm(f"{name}@{size}", [None] * 4 if lost else [1.9, 1.91, 1.905, 1.89], **size_of)
+    trend = only(built.verdicts())
+    assert (trend.word, trend.n, trend.change) == ("undecided", 0, None)
+    assert trend.reason == "0 seed(s) with a number at every size have no spread"
+    report = write_report(built.name, [built.root], tmp_path / "out")
+    assert trend.reason in report.path.read_text(encoding="utf-8")
 
 
 def test_intervals_of_a_trend_cover(tmp_path: Path) -> None:

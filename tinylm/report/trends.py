@@ -55,12 +55,14 @@ def _trend(
         lacking = refused or [size for size in claim.sizes if size not in by_size]
         return dataclasses.replace(told, reason=f"no difference that counts at {', '.join(lacking)}")
     seeds = sorted(set.intersection(*(set(item.differences) for item in by_size.values())))
+    told = dataclasses.replace(told, n=len(seeds))
+    if len(seeds) < 2:
+        return dataclasses.replace(told, reason=f"{len(seeds)} seed(s) with a number at every size have no spread")
     gains_NS = sign * np.array([[by_size[size].differences[seed] for size in claim.sizes] for seed in seeds])
     parameters = runs[runs["status"] == "done"].groupby("arm")[_PARAMETERS].mean()
     x_S = np.log2([float(parameters[by_size[size].against]) for size in claim.sizes])
-    told = dataclasses.replace(told, n=len(seeds))
-    if len(seeds) < 2 or np.ptp(x_S) == 0:
-        return dataclasses.replace(told, reason=f"{len(seeds)} seed(s) at every size have no spread")
+    if np.ptp(x_S) == 0:
+        return dataclasses.replace(told, reason="the opponent has as many parameters at every size")
     away_S = x_S - x_S.mean()
     slope_N = gains_NS @ away_S / (away_S @ away_S)
     interval = over_seeds(slope_N, claim.alpha)
