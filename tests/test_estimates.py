@@ -18,6 +18,7 @@ from tinylm.errors import UserError
 from tinylm.report.claim import Claim
 from tinylm.report.estimand import Interval, Unestimable, kinds
 from tinylm.report.estimation import within
+from tinylm.report.figures.peaks import peaks
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.rank_correlation import rank_correlation
@@ -165,6 +166,21 @@ def test_the_slope_of_peaks_is_the_capacity() -> None:
     assert exact.n == 9
     found = [interval("peak_slope", filled(0.5, noise=0.1, seed=seed)) for seed in range(60)]
     assert sum(item.low <= 0.5 <= item.high for item in found) >= 54
+
+
+def test_what_is_taken_is_drawn_until_it_is_full() -> None:
+    declared = claim("peak_slope")
+    runs = filled(0.5).assign(stage="compare", status="done")
+    figure = peaks(runs, declared)
+    assert figure is not None
+    left, right = figure.axes
+    assert [len(line.get_xdata()) for line in left.lines] == [5, 5, 5]
+    (through,) = [line for line in right.lines if len(line.get_xdata()) == 2]
+    assert list(zip(*through.get_data(), strict=True)) == pytest.approx([(10.0, 5.0), (40.0, 20.0)])
+    growing = peaks(runs[runs["offered"] < 20], declared)
+    assert growing is not None
+    assert len(growing.axes) == 1, "no line where more is still taken"
+    assert peaks(runs.drop(columns="stored"), declared) is None
 
 
 def test_the_mean_has_students_interval() -> None:

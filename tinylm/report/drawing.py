@@ -18,6 +18,7 @@ from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import pareto
+from tinylm.report.figures.peaks import peaks
 from tinylm.report.figures.scaling import across_sizes, gains_over_sizes, loss_over_compute
 from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import MANY, colours, save, shades
@@ -45,6 +46,8 @@ _CAPTIONS = {
     "pareto": "Quality against what use costs. Dots: one run each; diamonds: means, filled on the front (line): no "
     "other arm is both better and cheaper. Times depend on the machine and on what else it did.",
     "valley": "The valley over the tuned key, and the power law through its lowest points. Dots: one seed each.",
+    "peaks": "Left what is taken of what is offered, right the most that each seed took, and the line through it. "
+    "Dots: one seed each; bold: means.",
     "forgetting": "What a round read, scored at its end, by its place in the round; falling: what was read first was "
     "forgotten. Thin: one seed each; bold: an arm's mean.",
     "layer_skip": "What a model loses when one layer is skipped, on the tune split. Thin: one run each; bold: means.",
@@ -86,6 +89,7 @@ def figures_of(
         "pareto": pareto(placed, claim.metric, claim.direction, ink),
         "sensitivity": sensitivity(placed, claim, ink),
         "valley": valley(placed, claim),
+        "peaks": peaks(placed, claim),
         "forgetting": forgetting(placed, ink),
         "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
         "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),

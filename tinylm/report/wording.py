@@ -13,6 +13,7 @@ _METRICS = {
     "int8_bits_per_byte": "bits per byte (int8)",
     "test_loss": "nats a token",
     "fact_bits_per_parameter": "bits of facts a parameter",
+    "fact_bits_stored": "bits of facts stored",
 }
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
