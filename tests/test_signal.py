@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,30 @@ def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_gr
     grey = [line for line in page.splitlines() if '<tr class="grey">' in line]
     assert len(grey) == (table["separates the arms"] == "no").sum() >= 1
     assert any("accuracy" in line for line in grey)
+
+
+def test_sizes_are_told_apart_and_arms_of_the_same_runs_count_once(tmp_path: Path) -> None:
+    """What moves with size alone separates no arms; an arm under a second name adds no evidence."""
+    rng = np.random.default_rng(0)
+    arms = {"a": {}, "b": {}, "a_base": {"against": "b"}}
+    sweep = Sweep(tmp_path / "runs", arms=arms, baseline="a", sizes={"1m": [], "3m": []}, seeds=[0, 1, 2])
+    for arm, size, seed in itertools.product("ab", ("1m", "3m"), range(3)):
+        key = sweep.run(f"{arm}@{size}", seed, (1.9 if size == "1m" else 1.4) + rng.normal(0, 0.01))
+        sweep.tell(key, sharp=rng.normal(0, 0.01) + (arm == "a") * (size == "3m"))
+        if arm == "a":
+            sweep.jobs.append({**sweep.jobs[-1], "arm": f"a_base@{size}"})
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    placed = by_arm(sweep.frame(), manifest)
+    curves = history(sweep.root)
+    table = signal_table(placed, curves, manifest.claim).set_index(["size", "metric"])
+    assert list(table.index.get_level_values("size").unique()) == ["1m", "3m"]
+    decides = [table.loc[(size, "bits per byte (decides)")] for size in ("1m", "3m")]
+    assert [row["separates the arms"] for row in decides] == ["no", "no"]
+    assert table.loc[("3m", "sharp"), "separates the arms"] == "yes"
+    assert table.loc[("1m", "sharp"), "separates the arms"] == "no"
+    alone = placed[~placed["arm"].str.startswith("a_base")]
+    assert signal_table(alone, curves, manifest.claim).set_index(["size", "metric"]).equals(table)
 
 
 def test_one_run_an_arm_has_no_noise(tmp_path: Path) -> None:

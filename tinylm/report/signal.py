@@ -22,6 +22,9 @@ _FEWEST = 2  # runs an arm from which a spread is taken
 def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """A row a metric, the one that separates the arms best first; empty where fewer than two arms have two runs.
 
+    A claim at several sizes has a row a size too: arms of one size alone tell whether a metric tells arms apart. Arms
+    that are the same runs count once.
+
     Signal: the largest gap between two arms' means. Noise: the standard deviation of runs that differ in their seed
     alone, pooled over the arms; and, where the metric has a curve, that of a run's last five points (both kinds after
     Heineman et al. 2025, arXiv:2508.13144, whose signal-to-noise ratio is a gap over the latter). A metric separates
@@ -39,22 +42,17 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
         ends = own_curves[own_curves["name"] == name].sort_values("step").groupby("key")["value"].last()
         runs = runs.assign(**{name: runs["key"].map(ends)})
         scored.append(name)
+    runs = runs[runs["arm"].isin(_distinct(runs))]
+    size_of = {name: arm.size for name, arm in claim.arms.items()}
+    sizes: list[str | None] = list(claim.sizes) if claim.sizes else [None]
     rows = []
-    for metric in scored:
-        arms = [own[metric].dropna().to_numpy(float) for _, own in runs.groupby("arm", sort=False)]
-        arms = [own for own in arms if len(own) >= _FEWEST]
-        if len(arms) < 2:
-            continue
-        means = np.array([own.mean() for own in arms])
-        noise = pooled(arms)
-        signal = float(means.max() - means.min())
-        if noise <= 1e-12 * max(1e-300, float(np.abs(means).max())):
-            continue  # not a number of the seeds: a count of documents, a size
-        p = float(stats.f_oneway(*arms, equal_var=False).pvalue) if all(own.std() > 0 for own in arms) else 1.0
-        late = end_noise(own_curves[own_curves["name"] == metric])
-        rows.append((signal / noise, metric, signal, noise, late, p))
+    for size in sizes:
+        own = runs if size is None else runs[runs["arm"].map(size_of) == size]
+        found = [row for metric in scored if (row := _row(own, metric, own_curves))]
+        rows += [(*row, size) for row in sorted(found, reverse=True, key=lambda row: row[:2])]
     table = [
-        {
+        ({} if size is None else {"size": size})
+        | {
             "metric": unit(metric) + ("" if metric != claim.metric else " (decides)"),
             "largest gap of arms": f"{signal:.3g}",
             "sd over seeds": f"{noise:.2g}",
@@ -63,9 +61,35 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
             "p": "< 0.0001" if p < 1e-4 else f"{p:.2g}",
             "separates the arms": "yes" if p < claim.alpha else "no",
         }
-        for ratio, metric, signal, noise, late, p in sorted(rows, reverse=True)
+        for ratio, metric, signal, noise, late, p, size in rows
     ]
     return pd.DataFrame(table)
+
+
+def _distinct(runs: pd.DataFrame) -> list[str]:
+    """The arms, of several that are the same runs the first."""
+    found: dict[frozenset[str], str] = {}
+    for arm, own in runs.groupby("arm", sort=False):
+        found.setdefault(frozenset(own["key"]), str(arm))
+    return list(found.values())
+
+
+def _row(
+    runs: pd.DataFrame, metric: str, curves: pd.DataFrame
+) -> tuple[float, str, float, float, float | None, float] | None:
+    """Signal over noise, the metric, signal, noise, that of a curve's end, p; None where nothing can be told."""
+    arms = [own[metric].dropna().to_numpy(float) for _, own in runs.groupby("arm", sort=False)]
+    arms = [own for own in arms if len(own) >= _FEWEST]
+    if len(arms) < 2:
+        return None
+    means = np.array([own.mean() for own in arms])
+    noise = pooled(arms)
+    signal = float(means.max() - means.min())
+    if noise <= 1e-12 * max(1e-300, float(np.abs(means).max())):
+        return None  # not a number of the seeds: a count of documents, a size
+    p = float(stats.f_oneway(*arms, equal_var=False).pvalue) if all(own.std() > 0 for own in arms) else 1.0
+    late = end_noise(curves[(curves["name"] == metric) & curves["key"].isin(runs["key"])])
+    return signal / noise, metric, signal, noise, late, p
 
 
 def metrics(runs: pd.DataFrame) -> list[str]:
