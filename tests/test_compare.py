@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 from synthetic_sweep import D4, D8, Sweep
 
+from tinylm.compose.sweep import as_declared_first
 from tinylm.compose.sweep import choose as tune_of_sweep
 from tinylm.errors import UserError
-from tinylm.report.compare import compare
+from tinylm.report.claim import Claim
+from tinylm.report.compare import compare, decide
 from tinylm.report.difference import outliers, paired
+from tinylm.report.manifest import Job, Manifest
 from tinylm.report.tuning import Trial, at_edge, choose
 from tinylm.report.verdicts import OUTCOMES
 
@@ -234,6 +238,29 @@ def test_added_seeds_decide_alone(sweep: Sweep) -> None:
     found = sweep.only()
     assert (found.extended, found.n, sorted(found.differences)) == (True, 3, [5, 6, 7])
     assert found.verdict == "inconclusive"
+
+
+def test_seeds_added_to_a_claim_that_has_results_were_not_declared(sweep: Sweep) -> None:
+    def planned() -> Manifest:
+        plan = dataclasses.replace(sweep.manifest(), claim=Claim.parse({**sweep.claim, "seeds": list(range(8))}))
+        more = [Job(f"{arm}-compare-{seed}", arm, "compare", seed) for arm in ("d4", "d8") for seed in (5, 6, 7)]
+        return dataclasses.replace(plan, jobs=[*plan.jobs, *more])
+
+    for seed in range(5):
+        sweep.run("d4", seed, 1.9, record=False)
+    before = sweep.manifest()
+    assert as_declared_first(planned(), before, [sweep.root]) == planned()  # nothing has ended: it may be changed
+    sweep.jobs = []
+    before = sweep.arm("d4", D4).arm("d8", D8).manifest()
+    kept = as_declared_first(planned(), before, [sweep.root])
+    assert kept.claim == before.claim
+    sweep.arm("d4", [1.90, 1.91, 1.92], first=5).arm("d8", [1.91, 1.90, 1.92], first=5)
+    (found,) = decide(sweep.frame(), kept).comparisons
+    assert (found.extended, found.n) == (True, 3)
+    assert as_declared_first(planned(), kept, [sweep.root]).claim == before.claim  # at the next start too
+    other = [dataclasses.replace(job, key=f"{job.key}-other") for job in planned().jobs]
+    anew = dataclasses.replace(planned(), jobs=other)
+    assert as_declared_first(anew, before, [sweep.root]) == anew  # another config has a declaration of its own
 
 
 def test_roots_that_declare_different_seeds_make_the_later_ones_added(tmp_path: Path) -> None:

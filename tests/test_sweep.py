@@ -89,9 +89,11 @@ def test_smoke_runs_whole_is_skipped_when_done_and_is_reported(tmp_path: Path) -
     assert "6 done, 0 to do" in again.stderr
     assert records(tmp_path / "runs") == done
     whole = read_manifest("smoke", tmp_path / "runs")
-    narrowed = tinylm("sweep", "smoke", "seed=0", "--no-report", cwd=tmp_path)
+    narrowed = tinylm("sweep", "smoke", "seed=0", "claim.seeds=[0,1,2]", "--no-report", cwd=tmp_path)
     assert "2 done, 0 to do" in narrowed.stderr
-    assert read_manifest("smoke", tmp_path / "runs").needed == whole.needed
+    assert "seeds 0, 1 were declared first" in narrowed.stderr
+    kept = read_manifest("smoke", tmp_path / "runs")
+    assert (kept.needed, kept.claim) == (whole.needed, whole.claim)
 
     archived = tinylm(
         "report", "smoke", "--out", "analysis/results/smoke", "--archive", cwd=tmp_path

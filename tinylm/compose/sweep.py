@@ -125,8 +125,25 @@ def joined(plan: Manifest, before: Manifest) -> Manifest:
     return dataclasses.replace(plan, jobs=[*plan.jobs, *kept])
 
 
+def as_declared_first(plan: Manifest, before: Manifest, roots: Sequence[Path]) -> Manifest:
+    """``plan`` with the seeds that the earlier start declared, where it was the same but for seeds that it lacks.
+
+    Seeds that are added once there are results are no declared ones, whoever adds them: the verdict marks them as
+    ``extended``. A plan of which nothing has ended may be changed freely.
+    """
+    claim, first = plan.claim, before.claim
+    if claim is None or first is None or not set(first.seeds) < set(claim.seeds):
+        return plan
+    compared = {job.key for job in before.jobs if job.stage == "compare"}
+    found = [ledger.find(key, roots) for key in compared] if compared <= plan.needed else []
+    if not any(record is not None and record.status in ("done", "diverged") for record in found):
+        return plan
+    return dataclasses.replace(plan, claim=dataclasses.replace(claim, seeds=first.seeds, stop=first.stop))
+
+
 def _but_seed(entry: Entry) -> tuple[str, ...]:
-    return (entry.arm, entry.stage, *(word for word in entry.overrides if not word.startswith("seed=")))
+    words = (word for word in entry.overrides if not word.lstrip("+").startswith(("seed=", "claim.")))
+    return (entry.arm, entry.stage, *words)  # the claim is no part of what a run is
 
 
 def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -178,7 +195,11 @@ def _run_stage(
         print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
         return not todo
     if manifest is not None:
-        (manifest if before is None else joined(manifest, before)).write(root)
+        whole = manifest if before is None else as_declared_first(joined(manifest, before), before, expander.roots)
+        whole.write(root)
+        if whole.claim is not None and claim is not None and whole.claim.seeds != claim.seeds:
+            first = ", ".join(map(str, whole.claim.seeds))
+            print(f"{manifest.name}: seeds {first} were declared first; the others count as added", file=sys.stderr)
         if before is not None and (other := len(manifest.rivals(before))):
             print(f"{manifest.name}: its config changed; {other} earlier runs do not count", file=sys.stderr)
     if elders:
