@@ -19,7 +19,7 @@ from tinylm.report.compare import compare, decide
 from tinylm.report.difference import outliers, paired
 from tinylm.report.manifest import Job, Manifest
 from tinylm.report.tuning import Trial, at_edge, choose
-from tinylm.report.verdicts import OUTCOMES
+from tinylm.report.verdicts import OUTCOMES, Comparison
 
 
 @pytest.fixture
@@ -226,6 +226,26 @@ def test_divergence_is_counted_by_fisher_and_never_a_number(sweep: Sweep) -> Non
     assert (found.verdict, found.n, found.delta) == ("inconclusive", 0, None)
     assert found.divergences is not None
     assert found.divergences.p_value == pytest.approx(2 / 252)
+
+
+def test_an_interval_inside_delta_is_not_said_to_reach_beyond_it(tmp_path: Path) -> None:
+    """Each kind of p has a Holm order of its own: last of the differences, first of the equivalences."""
+    near = [x + e for x, e in zip(D4, [0.001, -0.0012, 0.0008, -0.0005, 0.0002], strict=True)]
+
+    def near_one(delta: float) -> Comparison:
+        arms = {"d4": {}, "d8": {}, "d6": {}, "d12": {}}
+        built = Sweep(tmp_path / f"{delta:g}", arms=arms, delta=delta).arm("d4", D4).arm("d12", near)
+        found = built.arm("d8", D8).arm("d6", [x - 0.001 for x in D8]).verdicts().comparisons
+        return next(item for item in found if item.variant == "d12")
+
+    wide = near_one(1e-6)
+    assert wide.reason == "the interval includes zero and reaches beyond what counts as equivalent"
+    assert wide.ci_low is not None
+    assert wide.ci_high is not None
+    found = near_one(1.01 * max(-wide.ci_low, wide.ci_high))
+    assert (found.verdict, found.ci_low, found.ci_high) == ("inconclusive", wide.ci_low, wide.ci_high)
+    assert found.p_equivalence is not None
+    assert f"not shown at the family's level (p = {found.p_equivalence:.2g})" in found.reason
 
 
 def test_uneven_divergence_is_not_equivalent(sweep: Sweep) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from synthetic_sweep import Sweep
+from synthetic_sweep import D8, Sweep
 
 from tinylm.record import RunRecord
 from tinylm.report.arms import by_arm
@@ -20,6 +20,7 @@ from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import front, pareto
+from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
 from tinylm.report.tables import spent_table
@@ -94,6 +95,23 @@ def test_where_domains_go_is_drawn_from_the_first_run_of_each_arm(tmp_path: Path
     assert [text.get_text() for text in panel.texts] == ["90", "10", "25", "75"]
     assert [tick.get_text() for tick in panel.get_yticklabels()] == ["code", "prose"]
     assert specialisation(placed[placed["arm"] == "d4"]) is None
+
+
+@pytest.mark.parametrize("compared", [False, True])
+def test_the_ring_is_round_what_was_chosen(tmp_path: Path, compared: bool) -> None:
+    """Not round a setting whose mean is the best for its lucky seeds alone."""
+    tune = {"params": {"optim.lr": [0.001, 0.002, 0.004]}, "seeds": [100, 101]}
+    sweep = Sweep(tmp_path, tune=tune).tune("d8", {0.001: 1.5, 0.002: 1.9, 0.004: 1.92}, seed=100)
+    sweep.tune("d8", {0.001: None, 0.002: 1.8, 0.004: 1.9}, seed=101)
+    if compared:
+        sweep.arm("d8", D8, params={"optim.lr": 0.004})
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    figure = sensitivity(by_arm(sweep.frame(), manifest), manifest.claim, {"d8": "black"})
+    assert figure is not None
+    (ring,) = (line for line in figure.axes[0].lines if line.get_marker() == "o")
+    expected = (0.004, 1.91) if compared else (0.002, 1.85)
+    assert ring.get_xydata()[0] == pytest.approx(expected)  # type: ignore[index]
 
 
 def test_the_valley_is_drawn_from_compared_arms(tmp_path: Path) -> None:

@@ -166,6 +166,10 @@ def _verdict(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -
         return ("better" if good else "worse"), f"the interval excludes zero{beside}"
     if uneven:
         return "inconclusive", f"the interval includes zero, and the arms diverged unevenly: {_tell(pairing)}"
+    interval = difference.interval(step.alpha)
+    if interval is not None and max(map(abs, interval)) < claim.delta:  # each p has a Holm order of its own
+        told = f"inside ±{claim.delta:g} in full, yet that is not shown at the family's level"
+        return "inconclusive", f"the interval includes zero and lies {told} (p = {p_equivalence:.2g})"
     return "inconclusive", "the interval includes zero and reaches beyond what counts as equivalent"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from tinylm.errors import UserError
 from tinylm.report.claim import Claim
 from tinylm.report.figures.style import MUTED, grid, label_right, style
+from tinylm.report.tuning import Trial, choose
 from tinylm.report.wording import unit
 
 
@@ -26,18 +29,43 @@ def sensitivity(runs: pd.DataFrame, claim: Claim, colours: Mapping[str, str]) ->
     if tuned.empty or tuned[claim.tune.metric].isna().all():
         return None
     keys = list(claim.tune.params)
+    chosen = _chosen(runs, claim)
     with style():
         figure = Figure(figsize=(4.6 * len(keys), 3.2), layout="constrained")
         for index, key in enumerate(keys):
             axes = figure.add_subplot(1, len(keys), index + 1)
-            _panel(axes, tuned, key, claim.tune.params[key], claim, colours)
+            _panel(axes, tuned, key, claim.tune.params[key], claim, colours, chosen)
             axes.set_xlabel(key)
             axes.set_title(unit(claim.tune.metric))
     return figure
 
 
+def _chosen(runs: pd.DataFrame, claim: Claim) -> dict[str, dict[str, Any]]:
+    """Arm -> what its compared runs use, else what tuning chooses; arms that have neither are left out."""
+    assert claim.tune is not None
+    found = {}
+    for arm, own in runs.groupby("arm", sort=False):
+        used = [dict(params) for params in own.loc[own["stage"] == "compare", "params"]]
+        if used and used[0] and all(params == used[0] for params in used):
+            found[str(arm)] = used[0]
+            continue
+        trials = [
+            Trial(row["params"], row["seed"], row[claim.tune.metric] if row["status"] == "done" else None)
+            for row in own[own["stage"] == "tune"].to_dict("records")
+        ]
+        with contextlib.suppress(UserError):  # no setting ended well on all seeds
+            found[str(arm)] = choose(trials, claim.tune.direction, str(arm))
+    return found
+
+
 def _panel(
-    axes: Axes, tuned: pd.DataFrame, key: str, values: list[Any], claim: Claim, colours: Mapping[str, str]
+    axes: Axes,
+    tuned: pd.DataFrame,
+    key: str,
+    values: list[Any],
+    claim: Claim,
+    colours: Mapping[str, str],
+    chosen: Mapping[str, Mapping[str, Any]],
 ) -> None:
     assert claim.tune is not None
     metric, better = claim.tune.metric, "min" if claim.tune.direction == "lower" else "max"
@@ -55,16 +83,17 @@ def _panel(
         settings = scored.assign(setting=[str(params) for params in scored["params"]])
         means = settings.groupby(["place", "setting"])[metric].mean().groupby("place").agg(better)
         axes.plot(means.index, means, color=ink, linewidth=1.6)
-        rank = int(means.argmin()) if better == "min" else int(means.argmax())
-        axes.plot(
-            [float(means.index[rank])],
-            [float(means.iloc[rank])],
-            "o",
-            markersize=9,
-            markerfacecolor="none",
-            color=ink,
-            markeredgewidth=1.6,
-        )
+        ringed = settings[[params == chosen.get(str(arm)) for params in settings["params"]]]
+        if not ringed.empty:
+            axes.plot(
+                [float(ringed["place"].iloc[0])],
+                [float(ringed[metric].mean())],
+                "o",
+                markersize=9,
+                markerfacecolor="none",
+                color=ink,
+                markeredgewidth=1.6,
+            )
         ends.append((float(means.iloc[-1]), str(own["label"].iloc[0]), ink))
     axes.margins(x=0.08, y=0.1)
     for place, ink in lost:
