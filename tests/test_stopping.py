@@ -86,6 +86,13 @@ def test_a_plan_replays_the_rule_on_past_sweeps(tmp_path: Path) -> None:
     assert replayed([[0.1, 0.2, 0.3]], 0.5, Stop([3]), None) == (0, 0)
 
 
+def test_many_seeds_are_replayed_in_orders_that_do_not_begin_alike() -> None:
+    """Stopped where neither of two seeds that stand out is among the first five: 56 of 252 choices."""
+    hits, total = replayed([[10.0, 10.0, *np.linspace(0.01, 0.02, 8)]], 0.5, Stop([5]), None)
+    assert total == 2000
+    assert hits / total == pytest.approx(56 / 252, abs=0.03)
+
+
 def test_a_sweep_runs_no_further_seed_of_a_stopped_arm(tmp_path: Path) -> None:
     text = text_files(tmp_path / "text")
     quick = ("claim.tune=null", "claim.seeds=[0,1,2]", "claim.delta=9", "+claim.stop={after: [2]}", "launcher=serial")

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
 
 from tinylm.report.claim import Claim, Stop
+
+_ORDERS = 2000  # of seeds, of a past comparison that is replayed
 
 
 def futile(gains: Sequence[float], delta: float, stop: Stop) -> bool:
@@ -67,7 +69,9 @@ def reason(claim: Claim, variant: str, scores: Mapping[str, Mapping[int, float]]
 
 
 def replayed(differences: Sequence[Sequence[float]], delta: float, stop: Stop, gain: float | None) -> tuple[int, int]:
-    """How often past comparisons would have been stopped, over every choice of the first seeds: (stopped, all).
+    """How often past comparisons would have been stopped, over the orders of their seeds: (stopped, all).
+
+    Over every order of as many seeds as the last look takes, where there are at most 2000; else over 2000 drawn ones.
 
     Args:
         differences: gains of each past comparison, one a seed; those without a seed beyond the last look are left out.
@@ -80,7 +84,14 @@ def replayed(differences: Sequence[Sequence[float]], delta: float, stop: Stop, g
         if len(values) <= stop.after[-1]:
             continue
         moved = values if gain is None else values - values.mean() + gain
-        for first in itertools.islice(itertools.permutations(range(len(moved)), stop.after[-1]), 2000):
+        for first in _orders(len(moved), stop.after[-1]):
             hits += any(futile(list(moved[list(first[:look])]), delta, stop) for look in stop.after)
             total += 1
     return hits, total
+
+
+def _orders(n: int, first: int) -> Iterable[tuple[int, ...]]:
+    if math.perm(n, first) <= _ORDERS:
+        return itertools.permutations(range(n), first)
+    rng = np.random.default_rng(0)  # the first of all in turn would begin alike
+    return (tuple(rng.permutation(n)[:first].tolist()) for _ in range(_ORDERS))
