@@ -204,6 +204,21 @@ def test_a_run_that_is_not_there_is_missing_too(sweep: Sweep) -> None:
     assert "d8: seed 4 not run" in sweep.only().reason
 
 
+@pytest.mark.parametrize(("card", "mixed"), [({}, False), ({"gpu": "Other"}, True)])
+def test_a_run_that_diverged_before_it_told_its_card_mixes_nothing(
+    sweep: Sweep, card: dict[str, str], mixed: bool
+) -> None:
+    sweep.arm("d4", D4, provenance={"gpu": "Card"}).arm("d8", D8[:4], provenance={"gpu": "Card"})
+    sweep.run("d8", 4, None, status="diverged", provenance=card)
+    found = sweep.only()
+    assert (found.verdict == "refused", "gpu mixed" in found.reason) == (mixed, mixed)
+
+
+def test_a_done_run_without_a_card_is_of_another_machine(sweep: Sweep) -> None:
+    found = sweep.arm("d4", D4, provenance={"gpu": "Card"}).arm("d8", D8).only()
+    assert "gpu mixed" in found.reason
+
+
 def test_an_arm_that_diverged_more_is_never_better(sweep: Sweep) -> None:
     found = sweep.arm("d4", D4).arm("d8", [*D8[:4], None]).only()
     assert (found.verdict, found.n) == ("inconclusive", 4)

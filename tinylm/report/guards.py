@@ -114,10 +114,14 @@ def wavering(arm: str, runs: Sequence[Run]) -> list[str]:
 
 
 def mixed_machines(runs: Sequence[Run], claim: Claim) -> list[str]:
-    """Refuse where processors, threads or precisions are mixed inside a comparison."""
+    """Refuse where processors, cards, threads or precisions are mixed inside a comparison.
+
+    A run that did not end well may not have told its card: then it says nothing of it.
+    """
     reasons = []
     for name in _MACHINE:
-        values = {_short(run.get(f"provenance.{name}")) for run in runs}
+        told = [(run.get(f"provenance.{name}"), run["status"]) for run in runs]
+        values = {_short(value) for value, status in told if not (_missing(value) and status != "done")}
         if len(values) > 1 and not _below(name, claim.factor):
             reasons.append(f"{name} mixed inside the comparison: {', '.join(sorted(values))}")
     return reasons
@@ -184,6 +188,10 @@ def _number(value: Any) -> bool:
 
 def _settings(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in params.items())
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value
 
 
 def _short(value: Any) -> str:
