@@ -141,7 +141,7 @@ def test_tilt_of_a_uniform_draw_is_zero_in_the_mean() -> None:
 
 def test_a_plan_foresees_the_scoring(tmp_path: Path) -> None:
     def planned(*words: str) -> float:
-        return planned_flops(job_of(*text_files(tmp_path), "shape=smoke", *words), "tokens", 9000)
+        return planned_flops(job_of(*text_files(tmp_path), "shape=smoke", *words), "tokens", 9000)[0]
 
     assert planned("rounds=selected") == pytest.approx(planned() * (1 + 2 / 9))
     assert planned("rounds=selected", "rounds.number=1") == planned()
