@@ -107,6 +107,7 @@ def test_the_command_writes_it_or_says_in_a_line_why_not(
     assert told.startswith("1 claim with 1 expectation: 0 confirmed, 0 contradicted, 1 undecided. 0 runs, 0.0 hours.")
     assert str(tmp_path / "reports" / "index.html") in told
     assert (tmp_path / "reports" / "planned" / "report.html").is_file()
+    assert ">0 of 2</td>" in (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_ledger_counts_every_run_once_and_energy_only_where_it_was_measured(tmp_path: Path) -> None:
