@@ -114,7 +114,7 @@ def _run_round(session: Session, machine: Machine) -> None:
 
 
 def _answer(session: Session) -> Fit:
-    state = session.meter.state()
+    state = session.meter.state(session.device)
     state["steps"] = state.pop("step")
     state["tokens_per_second"] = state["tokens"] / state["seconds"] if state["seconds"] else 0.0
     del state["sums"], state["count"]

@@ -60,7 +60,6 @@ class Meter:
         self.journal = journal
         self.totals = Totals()
         self.lines: list[str] = []
-        self.device = torch.device("cpu")
         self._mark = time.perf_counter()
         self._told = -math.inf
         self._began = (0, 0.0)  # step and seconds when this process began: its own speed is what it tells
@@ -78,7 +77,6 @@ class Meter:
 
     def begin(self, device: torch.device) -> None:
         """Put history on disk as it stands here, and start the clock; ``device`` is where the model learns."""
-        self.device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         write_text(self.folder / "history.jsonl", self.history)
@@ -159,12 +157,11 @@ class Meter:
         status = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
         return status["phase"], status["step"]
 
-    def state(self) -> dict[str, Any]:
-        """The totals as JSON, with the most memory in them: of the GPU where the model learns on one, else of this
-        process."""
+    def state(self, device: torch.device) -> dict[str, Any]:
+        """The totals as JSON, with the most memory in them: of the GPU that ``device`` is, else of this process."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        if self.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self.device)
+        if device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(device)
         self.totals.peak_memory_bytes = max(self.totals.peak_memory_bytes, peak)
         return asdict(self.totals)
 

@@ -187,7 +187,7 @@ class Session:
             return
         self._saved_step = self.meter.totals.step
         tensors, rest = optimiser_state(self.optimiser)
-        state = {"optimiser": rest, "totals": self.meter.state()}
+        state = {"optimiser": rest, "totals": self.meter.state(self.device)}
         self.checkpoints.save(Snapshot(self._saved_step, model_tensors(self.model), tensors, state, self.meter.history))
 
     def _end(self, phase: str) -> bool:
