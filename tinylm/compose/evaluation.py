@@ -53,7 +53,7 @@ class Evaluation:
     context: int
     precision: Literal["bf16", "fp32"]
     scores: Mapping[str, Scores]
-    whole: bool = True
+    whole: bool
 
 
 def evaluate(

@@ -19,6 +19,7 @@ _PANELS = (
     ("cost.seconds", "seconds of training"),
 )
 _LOG_FROM = 4  # largest over smallest value, from which an axis is logarithmic
+_DECADES_FROM = 30  # from which it has room for the numbers of decades alone
 _EQUAL_WITHIN = 0.02  # arms whose cost differs by less stand side by side, for their points would hide one another
 
 
@@ -85,7 +86,7 @@ def _scale(axes: Axes, values: np.ndarray) -> None:
     low, high = float(values.min()), float(values.max())
     if low > 0 and high / low >= _LOG_FROM:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _DECADES_FROM else (1,)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         room = (high - low) * 0.15
