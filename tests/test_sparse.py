@@ -30,7 +30,7 @@ from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.grouped import grouped
 from tinylm.model.lm import LanguageModel
 from tinylm.model.mixed import mixed
-from tinylm.model.routing import health, matched
+from tinylm.model.routing import health, matched, routed
 from tinylm.model.slots import FFN
 from tinylm.streams import Streams
 from tinylm.train.optim.adamw import AdamW
@@ -95,6 +95,41 @@ def test_grouped_products_are_those_of_a_loop(counts: list[int], width: int, hid
     expected = gradients(torch.cat([rows @ matrix.T for rows, matrix in pieces]))
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5 if dtype == torch.float32 else 2e-2, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    tokens=st.integers(1, 9),
+    k=st.integers(1, 3),
+    count=st.integers(1, 5),
+    weighted=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+)
+def test_what_is_sorted_by_expert_comes_back_to_its_token(
+    tokens: int, k: int, count: int, weighted: bool, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(tokens + 10 * k + 100 * count)
+    x_ND, scale_ED, weigh_ND = (
+        torch.randn(rows, 8, generator=generator).to(dtype).requires_grad_() for rows in (tokens, count, tokens)
+    )
+    weight_Nk = torch.rand(tokens, k, generator=generator).requires_grad_() if weighted else None
+    expert_Nk = torch.randint(0, count, (tokens, k), generator=generator)
+
+    def scaled(rows_MD: Tensor, ends_E: Tensor) -> Tensor:
+        """An expert multiplies by numbers of its own."""
+        return rows_MD * scale_ED.repeat_interleave(ends_E.diff(prepend=ends_E.new_zeros(1)), dim=0)
+
+    def gradients(y_ND: Tensor) -> tuple[Tensor, ...]:
+        of = (x_ND, scale_ED) if weight_Nk is None else (x_ND, scale_ED, weight_Nk)
+        return y_ND, *torch.autograd.grad((y_ND.float() * weigh_ND.float()).sum(), of)
+
+    y_ND, load_E = routed(x_ND, expert_Nk, weight_Nk, count, scaled)
+    made_NkD = x_ND.float()[:, None] * scale_ED.float()[expert_Nk]
+    expected_ND = (made_NkD if weight_Nk is None else made_NkD * weight_Nk[..., None]).sum(1)
+    assert load_E.tolist() == [(expert_Nk == number).sum().item() for number in range(count)]
+    near = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 3e-2, "atol": 1e-1}
+    for ours, theirs in zip(gradients(y_ND), gradients(expected_ND), strict=True):
+        torch.testing.assert_close(ours.float(), theirs.float(), **near)
 
 
 @pytest.mark.parametrize(

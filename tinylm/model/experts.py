@@ -45,7 +45,10 @@ class Experts(Slot):
 
     def fetch(self, which: slice, dtype: torch.dtype) -> dict[str, Tensor]:
         """Matrices of some experts by name, stacked, in the precision that the products are made in."""
-        return {name: matrix[which].to(dtype) for name, matrix in self.named_parameters(recurse=False)}
+        matrices: dict[str, Tensor] = dict(self.named_parameters(recurse=False))
+        if which != slice(None):  # the backward of a slice fills zeros around it, as large as all experts
+            matrices = {name: matrix[which] for name, matrix in matrices.items()}
+        return {name: matrix.to(dtype) for name, matrix in matrices.items()}
 
     def forward(self, x_MD: Tensor, ends_E: Tensor, which: slice = slice(None)) -> Tensor:
         """What each row's expert makes of it, (M, D).
@@ -58,10 +61,13 @@ class Experts(Slot):
         device = x_MD.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_MD.dtype
         matrices, x_MD = self.fetch(which, dtype), x_MD.to(dtype)
-        up_MF = grouped(x_MD, matrices["up"], ends_E)
         if self.unit == "swiglu":
-            hidden_MF = functional.silu(grouped(x_MD, matrices["gate"], ends_E)) * up_MF
+            # One product for both: where experts are many and small, each product's own cost is what counts.
+            both_EGD = torch.cat([matrices["gate"], matrices["up"]], dim=1)
+            gate_MF, up_MF = grouped(x_MD, both_EGD, ends_E).chunk(2, dim=1)
+            hidden_MF = functional.silu(gate_MF) * up_MF
         else:
+            up_MF = grouped(x_MD, matrices["up"], ends_E)
             hidden_MF = functional.gelu(up_MF) if self.unit == "gelu" else up_MF.relu()
         return grouped(hidden_MF, matrices["down"], ends_E)
 

@@ -8,30 +8,70 @@ from typing import Any
 
 import torch
 from torch import Tensor, library
+from torch.nn import functional
 
 
-@library.custom_op("tinylm::permuted", mutates_args=())
-def permuted(x_MD: Tensor, order_M: Tensor, inverse_M: Tensor) -> Tensor:
-    """``x_MD[order_M]``, where ``inverse_M`` undoes ``order_M``: the backward is a permutation too, where that of
-    indexing would add up rows one by one."""
-    return x_MD[order_M]
+@library.custom_op("tinylm::dispatched", mutates_args=())
+def dispatched(x_ND: Tensor, order_M: Tensor, inverse_Nk: Tensor) -> Tensor:
+    """The rows of the tokens sorted by expert: each token k times, ``x[order // k]``, (M, D).
+
+    An operator of our own, as `combined` is, for the sake of the other's backward: of a gather by `combined`'s sum,
+    where PyTorch would add up rows one by one.
+
+    Args:
+        order_M: int64, the flat choices sorted by expert.
+        inverse_Nk: int64, where each choice stands among them.
+    """
+    return x_ND.index_select(0, order_M // inverse_Nk.shape[1])
 
 
-@permuted.register_fake
-def _(x_MD: Tensor, order_M: Tensor, inverse_M: Tensor) -> Tensor:
-    return torch.empty_like(x_MD)
+@library.custom_op("tinylm::combined", mutates_args=())
+def combined(rows_MD: Tensor, weight_Nk: Tensor | None, order_M: Tensor, inverse_Nk: Tensor) -> Tensor:
+    """Each token's sum of its k rows, ``sum_k weight[n, k] rows[inverse[n, k]]``, (N, D).
+
+    Args:
+        weight_Nk: of the rows' dtype; None: all 1.
+        order_M: as of `dispatched`.
+        inverse_Nk: as of `dispatched`.
+    """
+    return functional.embedding_bag(inverse_Nk, rows_MD, mode="sum", per_sample_weights=weight_Nk)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(inputs[1], inputs[2])
+@dispatched.register_fake
+def _(x_ND: Tensor, order_M: Tensor, inverse_Nk: Tensor) -> Tensor:
+    return x_ND.new_empty(order_M.shape[0], x_ND.shape[1])
 
 
-def _backward(ctx: Any, grad_MD: Tensor) -> tuple[Tensor, None, None]:
-    order_M, inverse_M = ctx.saved_tensors
-    return permuted(grad_MD, inverse_M, order_M), None, None
+@combined.register_fake
+def _(rows_MD: Tensor, weight_Nk: Tensor | None, order_M: Tensor, inverse_Nk: Tensor) -> Tensor:
+    return rows_MD.new_empty(inverse_Nk.shape[0], rows_MD.shape[1])
 
 
-permuted.register_autograd(_backward, setup_context=_keep)
+def _keep_order(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[1:])
+
+
+def _dispatched_backward(ctx: Any, grad_MD: Tensor) -> tuple[Tensor, None, None]:
+    return combined(grad_MD.contiguous(), None, *ctx.saved_tensors), None, None
+
+
+def _keep_rows(ctx: Any, inputs: tuple[Tensor, Tensor | None, Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _combined_backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    rows_MD, weight_Nk, order_M, inverse_Nk = ctx.saved_tensors
+    grad_MD = dispatched(grad_ND.contiguous(), order_M, inverse_Nk)
+    if weight_Nk is None:
+        return grad_MD, None, None, None
+    weight_M = weight_Nk.flatten().index_select(0, order_M)
+    by_weight_M = (grad_MD * rows_MD).sum(-1)
+    by_weight_Nk = by_weight_M.index_select(0, inverse_Nk.flatten()).view_as(weight_Nk)
+    return grad_MD * weight_M[:, None], by_weight_Nk, None, None
+
+
+dispatched.register_autograd(_dispatched_backward, setup_context=_keep_order)
+combined.register_autograd(_combined_backward, setup_context=_keep_rows)
 
 
 def counted(expert_M: Tensor, count: int) -> Tensor:
@@ -59,14 +99,12 @@ def routed(
     N, k = expert_Nk.shape
     flat_M = expert_Nk.flatten()
     order_M = flat_M.argsort(stable=True)
-    inverse_M = torch.empty_like(order_M).scatter_(0, order_M, torch.arange(N * k, device=order_M.device))
+    places_M = torch.arange(N * k, device=order_M.device)
+    inverse_Nk = torch.empty_like(order_M).scatter_(0, order_M, places_M).view(N, k)
     load_E = counted(flat_M, count)
-    rows_MD = x_ND if k == 1 else x_ND.repeat_interleave(k, dim=0)
-    made_MD = experts(permuted(rows_MD, order_M, inverse_M), load_E.cumsum(0).int())
-    back_NkD = permuted(made_MD, inverse_M, order_M).view(N, k, -1)
-    if weight_Nk is not None:
-        back_NkD = back_NkD * weight_Nk[..., None].to(back_NkD.dtype)
-    return back_NkD.sum(1), load_E
+    made_MD = experts(dispatched(x_ND, order_M, inverse_Nk), load_E.cumsum(0).int())
+    weight_Nk = None if weight_Nk is None else weight_Nk.to(made_MD.dtype)
+    return combined(made_MD, weight_Nk, order_M, inverse_Nk), load_E
 
 
 def room(expert_Nk: Tensor, count: int, capacity: int) -> Tensor:
