@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from tinylm.report.figures.style import MANY, grid, label_right, style
 from tinylm.report.wording import amount
@@ -18,6 +18,8 @@ _PANELS = (
     ("tune_bits_per_byte", "bits per byte on the tune split", 0.0),
 )
 _SKIPPED = 0.2  # the first share of training, whose steep fall would flatten all that follows
+_LOG_FROM = 4  # longest over shortest training of an arm, from which the axis is logarithmic
+_SHOWN = 0.1  # then the share of the shortest training at which the axis begins
 
 
 def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
@@ -34,7 +36,8 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
     if not panels:
         return None
     with style():
-        figure = Figure(figsize=(4.6 * len(panels), 3.3), layout="constrained")
+        wide = max(4.6, 3.0 + 0.075 * lines["label"].str.len().max())  # inches, a panel with the names beside it
+        figure = Figure(figsize=(wide * len(panels), 3.3), layout="constrained")
         for index, (name, title, window) in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), index + 1)
             _panel(axes, lines[lines["name"] == name], colours, window)
@@ -45,7 +48,7 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
 
 def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: float) -> None:
     top, bottom = -np.inf, np.inf
-    ends: list[tuple[float, str, str]] = []
+    ends: list[tuple[float, float, str, str]] = []  # tokens, value, name, colour
     bold = 1.8 if lines["arm"].nunique() <= MANY else 0.9
     for arm, own in lines.groupby("arm", sort=False):
         ink = colours[str(arm)]
@@ -59,14 +62,28 @@ def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: 
         axes.plot(at, mean, color=ink, linewidth=bold)
         late = np.concatenate([values[tokens >= _SKIPPED * tokens[-1]] for tokens, values in curves])
         top, bottom = max(top, late.max()), min(bottom, late.min())
-        ends.append((float(mean[-1]), str(own["label"].iloc[0]), ink))
+        ends.append((reach, float(mean[-1]), str(own["label"].iloc[0]), ink))
     margin = 0.04 * (top - bottom) or 0.01
     axes.set_ylim(bottom - margin, top + margin)
-    axes.set_xlim(0, float(lines["tokens"].max()))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    _tokens(axes, lines.groupby("arm")["tokens"].max().to_numpy(float))
     grid(axes)
-    label_right(axes, [end[0] for end in ends], [end[1] for end in ends], [end[2] for end in ends])
+    for reach, value, _, ink in ends:  # from where a curve ends to its name
+        axes.hlines(value, reach, axes.get_xlim()[1], color=ink, linewidth=0.6, linestyle=":")
+    label_right(axes, [end[1] for end in ends], [end[2] for end in ends], [end[3] for end in ends])
+
+
+def _tokens(axes: Axes, longest: np.ndarray) -> None:
+    """The axis of tokens, given how far each arm goes."""
+    low, high = float(longest.min()), float(longest.max())
+    if high / low >= _LOG_FROM:
+        axes.set_xscale("log")
+        axes.set_xlim(_SHOWN * low, high)
+        axes.xaxis.set_major_locator(LogLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(0, high)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
 
 
 def _smooth(run: pd.DataFrame, window: float) -> tuple[np.ndarray, np.ndarray]:
