@@ -193,7 +193,7 @@ def test_planted_dead_members_go_first(neurons: str) -> None:
     scaled(scaled(parent, "G", [1], 0.0, layer=0), "G", [3], 0.0, layer=1)
     narrow = with_shape(width=29, hidden=40, heads=3, kv_heads=3)
     before = logits(parent)
-    child, said = inherit(parent, narrow, neurons=neurons, steps=100, rate=0.1)
+    child, said = inherit(parent, narrow, neurons=neurons, steps=200, rate=0.05)
     assert said.details["kept"] == {
         "channels": "0-1,3-16,18-30",
         "blocks.0.hidden": "1-10,12-29,36-47",
@@ -207,6 +207,16 @@ def test_planted_dead_members_go_first(neurons: str) -> None:
     assert torch.equal(logits(parent), before)
     assert all(parameter.requires_grad for parameter in parent.parameters())
     assert (said.flops > 0) == (neurons in ("taylor", "mask"))
+
+
+def test_a_mask_keeps_to_its_budget_where_that_costs_loss() -> None:
+    """A weak penalty leaves all channels open, and their logits then rank nothing."""
+    parent = trained(with_shape(heads=4, kv_heads=4), std=0.3)
+    narrow = with_shape(width=16, hidden=24, heads=2, kv_heads=2)
+    _, said = inherit(parent, narrow, neurons="mask", steps=200, rate=0.05)
+    assert set(said.details["mask"]) >= {"channels", "blocks.0.hidden", "blocks.1.key_groups"}
+    for pool, told in said.details["mask"].items():
+        assert told["open"] == pytest.approx(told["budget"], rel=0.08), pool
 
 
 def test_random_draws_follow_the_stream() -> None:

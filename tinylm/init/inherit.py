@@ -22,7 +22,7 @@ from tinylm.init.family import (
     refuse_unused,
 )
 from tinylm.init.importance.magnitude import Magnitude
-from tinylm.init.importance.mask import Mask
+from tinylm.init.importance.mask import Mask, opened
 from tinylm.init.importance.random import Random
 from tinylm.init.importance.scores import Importance, Pool
 from tinylm.init.importance.taylor import Taylor
@@ -125,7 +125,7 @@ class Inherit:
         details: dict[str, Any] = {"parent": parent.name}
         with meter.reading(parent.model):
             layers = self._layers(model, parent.model, sources, details)
-            kept = self._neurons(model, parent, layers, streams, sources)
+            kept = self._neurons(model, parent, layers, streams, sources, details)
         cut = Cut(layers, {**kept, **tables(model, parent)})
         filled = self._copy(model, parent, cut, sources.filled, details)
         if self.rest == "scratch":
@@ -150,7 +150,13 @@ class Inherit:
         return dict(enumerate(few)) if want <= have else {place: layer for layer, place in enumerate(few)}
 
     def _neurons(
-        self, model: LanguageModel, parent: Parent, layers: dict[int, int], streams: Streams, sources: Sources
+        self,
+        model: LanguageModel,
+        parent: Parent,
+        layers: dict[int, int],
+        streams: Streams,
+        sources: Sources,
+        details: dict[str, Any],
     ) -> dict[Pool, Tensor]:
         """What stays of the layers that stay, by the child's layers."""
         places = list(layers)
@@ -162,6 +168,11 @@ class Inherit:
                 skipping.enter_context(without_layer(parent.model, layer))
             skipping.enter_context(torch.enable_grad())
             scores = self.importance(parent.model, wanted, streams, sources)
+        if self.neurons == "mask":  # whether it kept to what it was to learn
+            details["mask"] = {
+                called(pool): {"open": round(opened(scores[pool]).item(), 2), "budget": budget}
+                for pool, budget in wanted.items()
+            }
         kept = choose(scores, model.shape, parent.model.shape)
         return placed(kept, places)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +20,19 @@ from tinylm.streams import Streams
 
 START = 2.0  # logits of all gates: nearly open
 TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1  # of the hard concrete distribution
+MISSED = 0.2  # share of a budget whose miss costs the penalty
+RAMP = 0.6  # share of the steps in which a budget shrinks from all members to those that shall stay
 
 
 class Mask:
     """A logit a group, whose gates are hard concrete: random in [0, 1], often 0 or 1 exactly.
 
     The parent is frozen and the logits minimise the language-model loss plus, for each pool, ``penalty`` x
-    ``((open - budget) / budget)^2`` with ``open`` the expected number of gates that are not 0; afterwards the logits
-    are the scores. Our construction: Tang et al. 2024 (arXiv 2402.02791) learn a mask and name it the
-    best of four measures; its code is not public. The gates are those of Louizos et al. 2018 (arXiv 1712.01312),
-    eqs. 10 to 12, with the constants of their section 4.
+    ``((open - budget) / (0.2 budget))^2`` with ``open`` the expected number of gates that are not 0; afterwards the
+    logits are the scores. The budget shrinks over the first 60% of the steps from all members to those that shall
+    stay: gates that had to shut at once would shut alike. Our construction: Tang et al. 2024 (arXiv 2402.02791) learn
+    a mask and name it the best of four measures; its code is not public. The gates are those of Louizos et al. 2018
+    (arXiv 1712.01312), eqs. 10 to 12, with the constants of their section 4.
 
     A shut channel is zero in all that is added to the residual stream, a shut unit or head in what its output matrix
     reads. A head of a grouped layer is open when its own gate and its group's are.
@@ -36,7 +40,7 @@ class Mask:
     Args:
         steps: of training.
         rate: of learning.
-        penalty: weight of the budget.
+        penalty: what missing a budget by a fifth costs, nats a token.
     """
 
     def __init__(self, steps: int, rate: float, penalty: float) -> None:
@@ -54,17 +58,25 @@ class Mask:
             raise UserError("init.neurons=mask trains gates on the parent's tune split, and is given no training")
         generator = torch.Generator().manual_seed(streams.seed("init", "importance", "mask"))
         logits = {pool: nn.Parameter(torch.full((members(model, pool),), START)) for pool in budgets}
+        taken = count()
 
         def loss(batch: Batch) -> Tensor:
+            part = min(1.0, next(taken) / (RAMP * self.steps))
             with gated(model, {pool: _gate(logit_N, generator) for pool, logit_N in logits.items()}):
                 total = next_token_loss(model, batch)
             for pool, logit_N in logits.items():
-                total = total + self.penalty * ((_open(logit_N).sum() - budgets[pool]) / budgets[pool]) ** 2
+                target = len(logit_N) + part * (budgets[pool] - len(logit_N))
+                total = total + self.penalty * ((opened(logit_N) - target) / (MISSED * target)) ** 2
             return total
 
         with _frozen(model):
             sources.fit(list(logits.values()), loss, steps=self.steps, rate=self.rate)
         return {pool: logit_N.detach() for pool, logit_N in logits.items()}
+
+
+def opened(logit_N: Tensor) -> Tensor:
+    """How many gates are expected not to be 0."""
+    return (logit_N - TEMPERATURE * math.log(-LOW / HIGH)).sigmoid().sum()
 
 
 @contextmanager
@@ -122,11 +134,6 @@ def _gate(logit_N: Tensor, generator: torch.Generator) -> Tensor:
     uniform_N = torch.rand(logit_N.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
     soft_N = ((uniform_N.logit() + logit_N) / TEMPERATURE).sigmoid()
     return (soft_N * (HIGH - LOW) + LOW).clamp(0, 1)
-
-
-def _open(logit_N: Tensor) -> Tensor:
-    """The probability that a gate is not 0."""
-    return (logit_N - TEMPERATURE * math.log(-LOW / HIGH)).sigmoid()
 
 
 def _times_input(gate_N: Tensor) -> Callable[..., tuple[Tensor]]:
