@@ -15,16 +15,23 @@
 #
 # Tang et al. 2024 (PanGu-π Pro, arXiv:2402.02791) lift a model of 1 B parameters by four changes: a compact tokenizer,
 # a tweaked architecture, parameters inherited from a larger model, and a second round on text drawn by its losses.
-# This notebook tells what became of each at 1 M parameters (tokenizers at 3 M) and about 6 M tokens, from the results
+# This notebook tells what became of each at 1 M parameters and about 6 M tokens (tokenizers at 3 M and 10 MB of text,
+# which are 2.4 to 5.5 M tokens), from the results
 # kept in `analysis/results`, in the paper's order. These models are far from trained out: a verdict holds at this
 # scale, and says nothing of 1 B. What has no results here yet says so, and by which command it gets them.
 
 # %%
 from IPython.display import display
 
+from tinylm.report.compare import compare
+from tinylm.report.figures.curves import learning_curves
+from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
+from tinylm.report.history import history
+from tinylm.report.ladder import ladder_table
+from tinylm.report.rounds import rounds_table
 from tinylm.report.study import Study, show
-from tinylm.report.tables import seed_table
+from tinylm.report.tables import charged_table, seed_table
 
 study = Study(
     ["tokenizer_pruning", "depth_width", "pangu_pi", "inherit_layers", "inherit_neurons", "multi_round", "ladder"]
@@ -79,8 +86,25 @@ if found := study.placed("pangu_pi"):
 # %%
 study.tell("inherit_layers")
 
+# %% [markdown]
+# What the parents lose where one of their layers is skipped (the paper: most at the first and the last), how the
+# children learn, and what all this costs once the parent is charged:
+
+# %%
+if found := study.placed("inherit_layers"):
+    runs, manifest, ink = found
+    show(by_layer(runs, "skip", "loss of skipping a layer (bits per byte)", ink))
+    show(learning_curves(history(study.runs("inherit_layers")), runs, ink))
+    display(charged_table(runs, manifest.claim))
+
 # %%
 study.tell("inherit_neurons")
+
+# %%
+if found := study.placed("inherit_neurons"):
+    runs, manifest, ink = found
+    show(learning_curves(history(study.runs("inherit_neurons")), runs, ink))
+    display(charged_table(runs, manifest.claim))
 
 # %% [markdown]
 # ## 4. A second round
@@ -89,7 +113,27 @@ study.tell("inherit_neurons")
 study.tell("multi_round")
 
 # %% [markdown]
+# How far what was drawn differs from a draw at random, and what a model forgets of what it read first:
+
+# %%
+if found := study.placed("multi_round"):
+    runs, _, ink = found
+    display(rounds_table(runs))
+    show(forgetting(runs, ink))
+
+# %% [markdown]
 # ## 5. The ladder: one on top of the other
 
 # %%
 study.tell("ladder")
+
+# %% [markdown]
+# Each rung as a share of the whole, beside the paper's at 1 B, and what each costs with the parent and scoring charged:
+
+# %%
+if found := study.placed("ladder"):
+    runs, manifest, ink = found
+    root = study.runs("ladder")
+    display(ladder_table(compare("ladder", root), manifest, runs))
+    show(learning_curves(history(root), runs, ink))
+    display(charged_table(runs, manifest.claim))

@@ -17,6 +17,7 @@ _PANELS = (
     ("loss", "training loss, smoothed (nats a token)", 0.04),
     ("tune_bits_per_byte", "bits per byte on the tune split", 0.0),
 )
+_VOCABULARY = "accounting.shape.vocab"
 _SKIPPED = 0.2  # the first share of training, whose steep fall would flatten all that follows
 _LOG_FROM = 4  # longest over shortest training of an arm, from which the axis is logarithmic
 _SHOWN = 0.1  # then the share of the shortest training at which the axis begins
@@ -25,14 +26,19 @@ _SHOWN = 0.1  # then the share of the shortest training at which the axis begins
 def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
     """Training loss and tune bits per byte over tokens; None where no run has a history.
 
+    Losses of a token stand side by side only where all arms have one vocabulary. An arm that is another's runs over
+    again, beside another opponent, is drawn once.
+
     Args:
         history: of `tinylm.report.history.history`.
         runs: of `tinylm.report.arms.by_arm`; only its ``compare`` stage is drawn.
         colours: arm -> colour.
     """
-    compared = runs.loc[runs["stage"] == "compare", ["key", "arm", "label", "seed"]]
-    lines = history.merge(compared, on="key").dropna(subset=["tokens"])
+    compared = runs[runs["stage"] == "compare"].drop_duplicates("key")
+    lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
     panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
+    if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
+        panels = [panel for panel in panels if panel[0] != "loss"]
     if not panels:
         return None
     with style():
