@@ -340,6 +340,18 @@ def test_versions_that_differ_are_a_warning(sweep: Sweep) -> None:
     assert any("package versions" in text and "torch 2.12.0" in text for text in result.warnings)
 
 
+def test_a_solved_shape_that_moves_more_than_the_hidden_size_is_told(tmp_path: Path) -> None:
+    def said(name: str, width: int, **claim: Any) -> bool:
+        made = Sweep(tmp_path / name, **claim)
+        made.arm("d4", D4, accounting={"shape": {"width": 128}}).arm("d8", D8, accounting={"shape": {"width": width}})
+        return any(f"width {width} of d8 against 128 of d4" in text for text in made.verdicts().warnings)
+
+    other = {"factor": ["model/ffn"], "derived": ["shape.depth"]}
+    assert said("moved", 112, **other)
+    assert not said("same", 128, **other)
+    assert not said("meant", 112)
+
+
 TUNE = {"params": {"optim.lr": [0.001, 0.002, 0.004]}, "seeds": [100]}
 
 

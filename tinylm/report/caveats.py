@@ -12,6 +12,8 @@ from tinylm.report.guards import Run
 from tinylm.report.manifest import Job, Manifest
 from tinylm.report.pairing import Pairing
 
+_SIZES = ("depth", "width", "heads", "kv_heads")
+
 
 def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pairing]) -> list[str]:
     """Versions that differ, runs that failed or are not there, seeds that stand apart, and what the runs say."""
@@ -23,6 +25,7 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
             counts = ", ".join(f"{version} ({count})" for version, count in sorted(versions.items()))
             found.append(f"runs were made by different {name} versions: {textwrap.shorten(counts, 300)}")
     served = {(job.key, _served(job, rows)) for job in manifest.jobs if job.key in rows}
+    found += _solved(manifest, rows, pairings)
     failed = Counter(arm for key, arm in served if rows[key]["status"] == "failed")
     found += [f"{count} run(s) of {arm} failed" for arm, count in sorted(failed.items())]
     absent = sum(job.key not in rows for job in manifest.jobs)
@@ -44,6 +47,24 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         named = textwrap.shorten(", ".join(dict.fromkeys(_served(job, rows) for job in jobs)), 120, placeholder=" ...")
         found.append(f"{note} ({len({job.key for job in jobs})} run(s) of {named})")
     return found
+
+
+def _solved(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pairing]) -> list[str]:
+    """Sizes in which arms differ though the claim is not about shape: a shape solved for a budget may move them all."""
+    claim = manifest.claim
+    if claim is None or any(key.partition(".")[0] == "shape" for key in claim.factor):
+        return []
+    found = []
+    for pairing in pairings:
+        sides = [rows.get(keys[0], {}) for keys in (pairing.keys, pairing.against_keys) if keys]
+        for size in _SIZES:
+            values = [side.get(f"accounting.shape.{size}") for side in sides]
+            if len(values) == 2 and None not in values and values[0] != values[1]:
+                found.append(f"{size} {values[0]:g} of {pairing.variant} against {values[1]:g} of {pairing.against}")
+    if not found:
+        return []
+    named = textwrap.shorten(", ".join(found), 300, placeholder=" ...")
+    return [f"shapes solved for their budget differ in more than the hidden size: {named}"]
 
 
 def _served(job: Job, rows: Mapping[str, Run]) -> str:
