@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from scipy import stats
 from synthetic_sweep import D8, Sweep
 
@@ -15,12 +17,14 @@ from tinylm.record import RunRecord
 from tinylm.report.arms import by_arm
 from tinylm.report.collect import collect
 from tinylm.report.factors import confounded, factors, matrix
+from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import front, pareto
 from tinylm.report.figures.sensitivity import sensitivity
+from tinylm.report.history import history
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
 from tinylm.report.tables import spent_table
@@ -48,6 +52,30 @@ def test_a_report_draws_what_its_runs_have_numbers_for(tmp_path: Path) -> None:
     write_report(sweep.name, [sweep.root], tmp_path / "out")
     drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
     assert drawn == {"differences", "quality", "pareto", "layer_skip", "effective_dimension"}
+
+
+def test_learning_curves_stand_side_by_side_where_they_can(tmp_path: Path) -> None:
+    """Runs under a second name once; losses only of one vocabulary; very different lengths on a logarithmic axis."""
+    sweep = Sweep(tmp_path / "runs")
+    for arm, vocab in (("d4", 512), ("d8", 1024)):
+        sweep.run(arm, 0, 1.9, history=9, accounting={"shape.vocab": vocab})
+    sweep.jobs.append({**sweep.jobs[0], "arm": "again"})
+    placed, curves = by_arm(sweep.frame(), sweep.manifest()), history(sweep.root)
+    ink = {"d4": "black", "d8": "grey", "again": "red"}
+
+    def drawn(placed: pd.DataFrame, curves: pd.DataFrame) -> list[Axes]:
+        figure = learning_curves(curves, placed, ink)
+        assert figure is not None
+        return figure.axes
+
+    (axes,) = drawn(placed, curves)
+    assert axes.get_title(loc="left") == "bits per byte on the tune split"
+    assert axes.get_xscale() == "linear"
+    assert {line.get_color() for line in axes.lines} == {"black", "grey"}
+    assert len(drawn(placed.assign(**{"accounting.shape.vocab": 512}), curves)) == 2
+    longer = curves["key"] == sweep.jobs[1]["key"]
+    stretched = curves.assign(tokens=curves["tokens"].where(~longer, 9 * curves["tokens"]))
+    assert drawn(placed, stretched)[0].get_xscale() == "log"
 
 
 def test_the_costs_of_use_are_panels_where_arms_differ(tmp_path: Path) -> None:

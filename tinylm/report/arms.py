@@ -38,6 +38,11 @@ def by_arm(runs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     return frame.drop(columns="planned_seed")
 
 
+def once(placed: pd.DataFrame) -> pd.DataFrame:
+    """The compared runs of `by_arm`, each with the first arm that it serves: a point or a line to draw."""
+    return placed[placed["stage"] == "compare"].drop_duplicates("key")
+
+
 def parent(run: Mapping[Any, Any]) -> str:
     """What a parent is called, by its shape where that is known: ``parent (8 layers of 128)``.
 

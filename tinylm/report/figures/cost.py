@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tinylm.report.figures.style import grid, label_right, style
+from tinylm.report.arms import once
+from tinylm.report.figures.style import grid, label_right, logarithmic, style
 from tinylm.report.wording import amount, unit
 
 _PANELS = (
@@ -18,8 +19,6 @@ _PANELS = (
     ("cost.flops", "training FLOPs"),
     ("cost.seconds", "seconds of training"),
 )
-_LOG_FROM = 4  # largest over smallest value, from which an axis is logarithmic
-_DECADES_FROM = 30  # from which it has room for the numbers of decades alone
 _EQUAL_WITHIN = 0.02  # arms whose cost differs by less stand side by side, for their points would hide one another
 
 
@@ -30,7 +29,8 @@ def quality(runs: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> Figu
     """
     if metric not in runs:
         return None
-    done = runs[(runs["stage"] == "compare") & runs[metric].notna()]
+    done = once(runs)
+    done = done[done[metric].notna()]
     panels = [panel for panel in _PANELS if panel[0] in done and done[panel[0]].notna().any()]
     if done.empty or not panels:
         return None
@@ -49,7 +49,7 @@ def quality(runs: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> Figu
             if alike:
                 axes.set_xticks([])
                 axes.margins(x=0.15)
-                axes.set_xlabel(f"{title}: {amount(float(values.mean()))} in every arm")
+                axes.set_xlabel(f"{title}:\n{amount(float(values.mean()))} in every arm")
             else:
                 _scale(axes, values)
                 axes.set_xlabel(title)
@@ -84,11 +84,7 @@ def _points(axes: Axes, cost: np.ndarray, scores: np.ndarray, ink: str) -> None:
 
 def _scale(axes: Axes, values: np.ndarray) -> None:
     low, high = float(values.min()), float(values.max())
-    if low > 0 and high / low >= _LOG_FROM:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _DECADES_FROM else (1,)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    else:
+    if not logarithmic(axes, low, high):
         room = (high - low) * 0.15
         axes.set_xlim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(3))

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tinylm.report.figures.style import MANY, grid, label_right, style
+from tinylm.report.arms import once
+from tinylm.report.figures.style import MANY, grid, label_right, logarithmic, style
 from tinylm.report.wording import amount
 
 _PANELS = (
@@ -19,8 +20,7 @@ _PANELS = (
 )
 _VOCABULARY = "accounting.shape.vocab"
 _SKIPPED = 0.2  # the first share of training, whose steep fall would flatten all that follows
-_LOG_FROM = 4  # longest over shortest training of an arm, from which the axis is logarithmic
-_SHOWN = 0.1  # then the share of the shortest training at which the axis begins
+_SHOWN = 0.1  # the share of the shortest training at which a logarithmic axis begins
 
 
 def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
@@ -34,7 +34,7 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
         runs: of `tinylm.report.arms.by_arm`; only its ``compare`` stage is drawn.
         colours: arm -> colour.
     """
-    compared = runs[runs["stage"] == "compare"].drop_duplicates("key")
+    compared = once(runs)
     lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
     panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
     if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
@@ -81,11 +81,8 @@ def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: 
 def _tokens(axes: Axes, longest: np.ndarray) -> None:
     """The axis of tokens, given how far each arm goes."""
     low, high = float(longest.min()), float(longest.max())
-    if high / low >= _LOG_FROM:
-        axes.set_xscale("log")
+    if logarithmic(axes, low, high):
         axes.set_xlim(_SHOWN * low, high)
-        axes.xaxis.set_major_locator(LogLocator())
-        axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xlim(0, high)
         axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from tinylm.report.arms import once
 from tinylm.report.figures.style import style
 from tinylm.report.items import items
 
@@ -20,7 +21,7 @@ def specialisation(runs: pd.DataFrame) -> Figure | None:
     Args:
         runs: of `tinylm.report.arms.by_arm`.
     """
-    compared = runs[runs["stage"] == "compare"].drop_duplicates("key") if "root" in runs else runs.head(0)
+    compared = once(runs) if "root" in runs else runs.head(0)
     found = items(compared, "routing") if len(compared) else pd.DataFrame()
     if not {"domain", "layer", "expert", "share"} <= set(found):
         return None

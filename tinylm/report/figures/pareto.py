@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tinylm.report.arms import once
 from tinylm.report.figures.style import MANY, MUTED, grid, style
 from tinylm.report.wording import unit
 
@@ -40,7 +41,7 @@ def pareto(
         runs: of `tinylm.report.arms.by_arm`.
         metric, direction: the claim's.
     """
-    compared = runs[runs["stage"] == "compare"]
+    compared = once(runs)
     panels = []
     for names in COSTS:
         for cost, axis in names.items():

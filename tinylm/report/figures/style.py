@@ -18,9 +18,11 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D1F", "#7A5195")
+_LOG_FROM, _DECADES_FROM = 4, 30  # largest over smallest value
 MANY = 14  # names or colours that a reader still tells apart
 VERDICT_COLOURS = {
     "better": "#0072B2",
@@ -146,6 +148,19 @@ def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colo
                 "relpos": (0, 0.5),
             },
         )
+
+
+def logarithmic(axes: Axes, low: float, high: float) -> bool:
+    """Make the axis of x logarithmic where its values, ``low`` to ``high``, span a factor of 4; whether it is now.
+
+    Over more than a factor of 30 there is room for the numbers of decades alone.
+    """
+    if not 0 < _LOG_FROM * low <= high:
+        return False
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _DECADES_FROM else (1,)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    return True
 
 
 def grid(axes: Axes, which: str = "y") -> None:
