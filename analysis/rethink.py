@@ -17,8 +17,8 @@
 # a tweaked architecture, parameters inherited from a larger model, and a second round on text drawn by its losses.
 # This notebook tells what became of each at 1 M parameters and about 6 M tokens (tokenizers at 3 M and 10 MB of text,
 # which are 2.4 to 5.5 M tokens), from the results kept in `analysis/results`, in the paper's order. These models are
-# far from trained out: a verdict holds at this scale, and says nothing of 1 B. What has no results here yet says so, and
-# by which command it gets them.
+# far from trained out: a verdict holds at this scale, and says nothing of 1 B. What has no results here yet says so,
+# and by which command it gets them.
 
 # %%
 from IPython.display import display
