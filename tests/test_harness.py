@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,10 @@ def test_scores_of_a_run_land_in_its_record_and_its_history(
     assert list(watched) == [4]
     assert watched[4] != metrics["local_copa/answer_bits_per_byte"]
     assert record.cost["watch_seconds"] > 0
+    shown = dict(re.findall(r"^  (local_copa/acc\S*) +(.*)$", capfd.readouterr().out, re.MULTILINE))
+    error = f"{metrics['local_copa/acc_stderr']:.4f}"
+    assert shown["local_copa/acc"].endswith(f" ± {error}"), "who asked for a benchmark sees what it said"
+    assert "local_copa/acc_stderr" not in shown
 
     again = ["eval", record.key, f"--root={tmp_path}/runs", "--tasks", "local_copa", "--num-fewshot", "0"]
     assert dispatch([*again, "--limit", "2"]) == 0

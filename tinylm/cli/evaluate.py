@@ -11,6 +11,7 @@ from typing import Any
 
 from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
+from tinylm.cli.scores import score_lines
 from tinylm.errors import UserError
 
 EVALUATE = """Score a trained model: a run of ours, or a checkpoint of another house by its folder or hub name.
@@ -76,12 +77,7 @@ def _scored(options: argparse.Namespace) -> list[str]:
     ]
     scalars = {name: value for said in found.scores.values() for name, value in said.scalars.items()}
     errors = {name: error for said in found.scores.values() for name, error in _errors(said).items()}
-    errors |= {name: error for name in scalars if (error := scalars.get(f"{name}_stderr")) is not None}
-    scalars = {name: value for name, value in scalars.items() if not name.endswith("_stderr")}
-    width = max(map(len, scalars), default=0)
-    for name, value in scalars.items():
-        shown = f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4f}"
-        lines.append(f"{name:<{width}}  {shown}" + (f" ± {errors[name]:.4f}" if name in errors else ""))
+    lines += score_lines(scalars, errors)
     lines += [f"note: {note}" for said in found.scores.values() for note in said.notes]
     return [*lines, *([f"written into {where}"] if where is not None else [])]
 

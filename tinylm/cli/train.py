@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tinylm.cli.parser import Parser
+from tinylm.cli.scores import score_lines
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError, nearest
 from tinylm.record import RunRecord
@@ -37,6 +38,10 @@ examples:
 
 `tinylm list sweeps` names them with their questions."""
 
+# What every run is scored by: the first of it stands in the closing line.
+USUAL = ("bits_per_byte", "test_loss", "end_of_document_bits", "documents", "bytes")
+LINES = 40  # of other scores, where a run is alone
+
 
 def run_command(words: list[str]) -> int:
     """``tinylm run``."""
@@ -54,6 +59,8 @@ def run_command(words: list[str]) -> int:
     records = [record for key in outcome.statuses if (record := ledger.find(key, where)) is not None]
     for record in records:
         print(_closing(record, Path(outcome.root)))
+    if len(records) == 1:
+        print("".join(f"  {line}\n" for line in _others(records[0])), end="")
     return max((exit_code(record) for record in records), default=0)
 
 
@@ -126,3 +133,10 @@ def _closing(record: RunRecord, root: Path) -> str:
         return f"{record.key}: {score}; {spent}; {where}"
     error = record.error or {}
     return f"{record.key}: {record.status}: {error.get('message', 'no message')}; {where}"
+
+
+def _others(record: RunRecord) -> list[str]:
+    """The scores that were asked for beside the usual ones: of domains, of benchmarks, of latency."""
+    lines = score_lines({name: value for name, value in record.metrics.items() if name not in USUAL})
+    more = f"... {len(lines) - LINES} more in record.json"
+    return lines if len(lines) <= LINES else [*lines[:LINES], more]

@@ -90,8 +90,11 @@ class Progress:
 
     def _line(self) -> str:
         statuses = self._statuses()
-        parts = [", ".join(f"{count} {name}" for name, count in self.counts().items())]
-        parts += [f"{self.labels[folder]}: {describe(status)}" for folder, status in statuses.items()]
+        if len(self.state) == 1:  # who runs one knows which
+            parts = [describe(status) for status in statuses.values()]
+        else:
+            parts = [", ".join(f"{count} {name}" for name, count in self.counts().items())]
+            parts += [f"{self.labels[folder]}: {describe(status)}" for folder, status in statuses.items()]
         left = self.seconds_left(statuses)
         if left is not None:
             parts.append(f"{clock(left)} left")
