@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-NAMES = ("data", "init", "dropout", "router", "select", "tune")
+NAMES = ("data", "init", "dropout", "select")
 
 
 class Streams:
