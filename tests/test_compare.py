@@ -17,7 +17,8 @@ from tinylm.errors import UserError
 from tinylm.report.claim import Claim
 from tinylm.report.compare import compare, decide
 from tinylm.report.difference import outliers, paired
-from tinylm.report.manifest import Job, Manifest
+from tinylm.report.manifest import Job, Manifest, read_manifest
+from tinylm.report.tables import verdict_table
 from tinylm.report.tuning import Trial, at_edge, choose
 from tinylm.report.verdicts import OUTCOMES, Comparison
 
@@ -298,6 +299,41 @@ def test_seeds_added_to_a_claim_that_has_results_were_not_declared(sweep: Sweep)
     assert as_declared_first(anew, before, [sweep.root]) == anew  # another config has a declaration of its own
 
 
+@pytest.mark.parametrize("seeds", [[5, 6, 7], [0, 1, 2]])
+def test_no_declaration_takes_the_declared_seeds_back(sweep: Sweep, seeds: list[int]) -> None:
+    before = sweep.arm("d4", D4).arm("d8", D8).manifest()
+    more = [Job(f"{arm}-compare-{seed}", arm, "compare", seed) for arm in ("d4", "d8") for seed in (5, 6, 7)]
+    sweep.arm("d4", [1.90, 1.91, 1.92], first=5).arm("d8", [1.91, 1.90, 1.92], first=5)
+    plan = dataclasses.replace(before, claim=Claim.parse({**sweep.claim, "seeds": seeds}))
+    if 5 in seeds:
+        plan = dataclasses.replace(plan, jobs=[*plan.jobs, *more])
+    (found,) = decide(sweep.frame(), as_declared_first(plan, before, [sweep.root])).comparisons
+    fresh = 5 in seeds
+    assert (found.extended, sorted(found.differences)) == (fresh, [5, 6, 7] if fresh else [0, 1, 2, 3, 4])
+
+
+def test_what_is_declared_anew_when_runs_have_ended_is_told(tmp_path: Path) -> None:
+    arms: dict[str, Any] = {"d4": {}, "d8": {"expect": "worse"}, "d16": {}}
+    sweep = Sweep(tmp_path, arms=arms).arm("d4", D4).arm("d8", D8)
+    before = sweep.manifest()
+    softer = {"d4": {}, "d8": {"expect": "better", "label": "deep"}}
+    kinder = Claim.parse({**sweep.claim, "arms": softer, "delta": 0.02, "question": "How deep?"})
+    plan = dataclasses.replace(before, claim=kinder)
+    other = dataclasses.replace(before, jobs=[dataclasses.replace(job, key=f"{job.key}-x") for job in before.jobs])
+    assert not as_declared_first(plan, other, [sweep.root]).amended, "other runs: a plan of its own"
+
+    amended = as_declared_first(plan, before, [sweep.root])
+    assert amended.amended == ["arms.d16: taken out", "arms.d8.expect: worse -> better", "delta: 0.005 -> 0.02"]
+    amended.write(sweep.root)
+    kept = read_manifest(amended.name, sweep.root)
+    assert kept.amended == amended.amended
+    found = decide(sweep.frame(), kept)
+    assert found.amended
+    assert "declared anew when runs had ended: delta: 0.005 -> 0.02" in found.warnings
+    assert verdict_table(found)["verdict"].str.endswith("(amended)").all()
+    assert not as_declared_first(before, kept, [sweep.root]).amended, "as it was at first"
+
+
 def test_roots_that_declare_different_seeds_make_the_later_ones_added(tmp_path: Path) -> None:
     early = Sweep(tmp_path / "early", seeds=[0, 1, 2]).arm("d4", D4[:3]).arm("d8", D8[:3])
     early.manifest()
@@ -454,6 +490,7 @@ def test_verdicts_json_has_the_promised_keys(sweep: Sweep) -> None:
         "comparisons",
         "estimates",
         "trends",
+        "amended",
     }
     assert set(data) == top
     promised = "variant against equal n delta ci_low ci_high interval_level p_adjusted verdict expected claim reason"

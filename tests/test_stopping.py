@@ -86,6 +86,20 @@ def test_a_plan_replays_the_rule_on_past_sweeps(tmp_path: Path) -> None:
     assert replayed([[0.1, 0.2, 0.3]], 0.5, Stop([3]), None) == (0, 0)
 
 
+@pytest.mark.parametrize(("n", "look"), [(4, 3), (5, 3), (10, 5)])
+def test_a_replay_stops_falsely_as_often_as_new_seeds_would(n: int, look: int) -> None:
+    """The mean of all but one of the seeds is hardly ever far from that of all; that of new ones is."""
+    rng = np.random.default_rng(1)
+    hits, total = replayed(rng.normal(0.3, 1, (600, n)).tolist(), 2.0, Stop([look], risk=0.1), 2.0)
+    assert hits / total == pytest.approx(0.1, abs=0.03)
+
+
+def test_an_arm_that_shall_be_equivalent_runs_all_its_seeds() -> None:
+    parsed = Claim.parse(claim(arms={"d4": {}, "d2": {"expect": "equivalent"}, "d8": {"expect": "worse"}}))
+    scores = {arm: dict(enumerate(values)) for arm, values in (("d4", D4), ("d2", D4), ("d8", WORSE))}
+    assert stopped(parsed, scores, [0, 1, 2]) == []
+
+
 def test_many_seeds_are_replayed_in_orders_that_do_not_begin_alike() -> None:
     """Stopped where neither of two seeds that stand out is among the first five: 56 of 252 choices."""
     hits, total = replayed([[10.0, 10.0, *np.linspace(0.01, 0.02, 8)]], 0.5, Stop([5]), None)

@@ -27,6 +27,7 @@ from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
 from tinylm.report import tuning
 from tinylm.report.claim import Claim
+from tinylm.report.declaration import amendments
 from tinylm.report.manifest import Job as Entry
 from tinylm.report.manifest import Manifest
 
@@ -126,19 +127,22 @@ def joined(plan: Manifest, before: Manifest) -> Manifest:
 
 
 def as_declared_first(plan: Manifest, before: Manifest, roots: Sequence[Path]) -> Manifest:
-    """``plan`` with the seeds that the earlier start declared, where it was the same but for seeds that it lacks.
+    """``plan`` with what the earlier start declared, where runs that it compared have ended and count here too.
 
-    Seeds that are added once there are results are no declared ones, whoever adds them: the verdict marks them as
-    ``extended``. A plan of which nothing has ended may be changed freely.
+    Its seeds stay the declared ones: others are added ones, whoever adds them, and the verdict marks them as
+    ``extended``. What else was declared otherwise is kept beside the claim, and the report tells of it. A plan of which
+    nothing has ended may be changed freely.
     """
-    claim, first = plan.claim, before.claim
-    if claim is None or first is None or not set(first.seeds) < set(claim.seeds):
+    claim, first = plan.claim, before.first or before.claim
+    if claim is None or first is None:
         return plan
-    compared = {job.key for job in before.jobs if job.stage == "compare"}
-    found = [ledger.find(key, roots) for key in compared] if compared <= plan.needed else []
+    compared = {job.key for job in before.jobs if job.stage == "compare"} & plan.needed
+    found = [ledger.find(key, roots) for key in compared]
     if not any(record is not None and record.status in ("done", "diverged") for record in found):
         return plan
-    return dataclasses.replace(plan, claim=dataclasses.replace(claim, seeds=first.seeds, stop=first.stop))
+    if set(first.seeds) != set(claim.seeds):
+        claim = dataclasses.replace(claim, seeds=first.seeds, stop=first.stop)
+    return dataclasses.replace(plan, claim=claim, first=first if amendments(first, claim) else None)
 
 
 def _but_seed(entry: Entry) -> tuple[str, ...]:
@@ -199,7 +203,9 @@ def _run_stage(
         whole.write(root)
         if whole.claim is not None and claim is not None and whole.claim.seeds != claim.seeds:
             first = ", ".join(map(str, whole.claim.seeds))
-            print(f"{manifest.name}: seeds {first} were declared first; the others count as added", file=sys.stderr)
+            print(f"{manifest.name}: seeds {first} were declared first and stay so; others are added", file=sys.stderr)
+        for change in whole.amended:
+            print(f"{manifest.name}: declared anew though runs have ended: {change}", file=sys.stderr)
         if before is not None and (other := len(manifest.rivals(before))):
             print(f"{manifest.name}: its config changed; {other} earlier runs do not count", file=sys.stderr)
     if elders:

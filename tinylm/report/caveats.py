@@ -17,7 +17,7 @@ _SIZES = ("depth", "width", "heads", "kv_heads")
 
 def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pairing]) -> list[str]:
     """Versions that differ, runs that failed or are not there, seeds that stand apart, and what the runs say."""
-    found = []
+    found = [f"declared anew when runs had ended: {change}" for change in manifest.amended]
     for name, prefix in (("code", "provenance.code"), ("package", "provenance.packages")):
         versions = Counter(_version(row, prefix) for row in rows.values())
         versions.pop("", None)

@@ -72,6 +72,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         estimates=estimated(placed, claim) if placed is not None else [],
         trends=trends(comparisons, placed, claim) if placed is not None else [],
         delta=claim.delta,
+        amended=bool(manifest.amended),
     )
 
 

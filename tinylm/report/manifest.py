@@ -12,6 +12,7 @@ from typing import Any, Literal
 from tinylm.errors import UserError, nearest
 from tinylm.record import write_json
 from tinylm.report.claim import Claim
+from tinylm.report.declaration import amendments
 
 SCHEMA = 1
 
@@ -53,6 +54,7 @@ class Manifest:
         claim: its declaration; None for a sweep that claims nothing.
         jobs: its runs.
         warnings: what was odd about the files it was read from.
+        first: the claim as it stood when the first of its runs ended, where it has been changed since.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Manifest:
     claim: Claim | None
     jobs: list[Job]
     warnings: list[str] = field(default_factory=list)
+    first: Claim | None = None
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str = "manifest") -> Manifest:
@@ -83,7 +86,8 @@ class Manifest:
                 told = [name for name in data.get("estimates", []) if name in claim.estimates]
                 order = list(dict.fromkeys([*told, *claim.estimates]))
                 claim = dataclasses.replace(claim, estimates={name: claim.estimates[name] for name in order})
-            return cls(name=data["name"], command=data.get("command", ""), claim=claim, jobs=jobs)
+            first = None if data.get("first") is None else Claim.parse(data["first"], f"{where}: first")
+            return cls(name=data["name"], command=data.get("command", ""), claim=claim, jobs=jobs, first=first)
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where} is not a sweep's manifest ({error}); plan the sweep again") from error
 
@@ -96,6 +100,7 @@ class Manifest:
             "claim": None if self.claim is None else dataclasses.asdict(self.claim),
             "estimates": [] if self.claim is None else list(self.claim.estimates),  # in the order declared
             "jobs": [dataclasses.asdict(job) for job in self.jobs],
+            "first": None if self.first is None else dataclasses.asdict(self.first),
         }
 
     def write(self, root: Path) -> Path:
@@ -103,6 +108,11 @@ class Manifest:
         path = root / "sweeps" / f"{self.name}.json"
         write_json(path, self.as_json())
         return path
+
+    @property
+    def amended(self) -> list[str]:
+        """What of the claim was declared otherwise before its runs had ended."""
+        return amendments(self.first, self.claim) if self.first is not None and self.claim is not None else []
 
     @property
     def needed(self) -> set[str]:
@@ -169,4 +179,4 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
         plain = [dataclasses.replace(item, seeds=[], cost="") for item in claims]
         if any(item != plain[0] for item in plain[1:]):
             warnings.append(f"the claim of {paths[0]} differs from that of another root; the first counts")
-    return Manifest(first.name, first.command, claim, list(jobs.values()), warnings)
+    return Manifest(first.name, first.command, claim, list(jobs.values()), warnings, first.first)

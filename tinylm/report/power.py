@@ -158,7 +158,7 @@ def _describe_stop(claim: Claim, roots: Sequence[str | Path]) -> list[str]:
     looks = ", ".join(map(str, claim.stop.after))
     told = (
         f"stop: looks after {looks} of {len(claim.seeds)} seeds; an arm that truly gains delta is stopped in "
-        f"{claim.stop.risk:.0%} of cases at most"
+        f"{claim.stop.risk:.0%} of cases at most, and a stopped one is shown neither worse nor equivalent"
     )
     false, of = replayed(past, claim.delta, claim.stop, claim.delta)
     if not of:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -164,6 +165,9 @@ def _entry(name: str, report: Report) -> Entry:
     reach = max([_reach(item, verdicts.delta) for item in verdicts.comparisons], default=1.0)
     results = [_compared(item, verdicts, claim, reach) for item in verdicts.comparisons]
     results += [_estimated(item, claim) for item in verdicts.estimates]
+    if verdicts.amended:
+        said = "declared anew when runs had ended"
+        results = [dataclasses.replace(item, sentence=f"{item.sentence} ({said})") for item in results]
     compared = report.runs[report.runs["stage"] == "compare"]
     return Entry(
         name=name,

@@ -36,6 +36,8 @@ def futile(gains: Sequence[float], delta: float, stop: Stop) -> bool:
 def stopped(claim: Claim, scores: Mapping[str, Mapping[int, float]], seeds: Sequence[int]) -> list[str]:
     """The arms that a look after ``seeds`` stops: futile ones that no other arm is compared with.
 
+    An arm that is expected to be equivalent or worse is none of them: what it is asked for takes all its seeds.
+
     Args:
         scores: arm -> seed -> the claim's metric. An arm that lacks one of the seeds goes on.
     """
@@ -46,7 +48,7 @@ def stopped(claim: Claim, scores: Mapping[str, Mapping[int, float]], seeds: Sequ
     for variant, against in claim.comparisons.items():
         pairs = [(scores.get(variant, {}).get(seed), scores.get(against, {}).get(seed)) for seed in seeds]
         gains = [sign * (a - b) for a, b in pairs if a is not None and b is not None]
-        needed = variant in claim.comparisons.values()
+        needed = variant in claim.comparisons.values() or claim.arms[variant].expect in ("equivalent", "worse")
         if not needed and len(gains) == len(seeds) and futile(gains, claim.delta, claim.stop):
             found.append(variant)
     return found
@@ -75,19 +77,31 @@ def replayed(differences: Sequence[Sequence[float]], delta: float, stop: Stop, g
 
     Args:
         differences: gains of each past comparison, one a seed; those without a seed beyond the last look are left out.
-        gain: shifts each comparison to this mean gain first: with ``delta``, what is stopped is stopped falsely; None
-            leaves them as they were.
+        gain: the true gain to put in the place of each comparison's mean: with ``delta``, what is stopped is stopped
+            falsely; None leaves them as they were.
     """
     hits = total = 0
     for gains in differences:
         values = np.array(gains, float)
         if len(values) <= stop.after[-1]:
             continue
-        moved = values if gain is None else values - values.mean() + gain
-        for first in _orders(len(moved), stop.after[-1]):
-            hits += any(futile(list(moved[list(first[:look])]), delta, stop) for look in stop.after)
+        for first in _orders(len(values), stop.after[-1]):
+            looks = [values[list(first[:look])] for look in stop.after]
+            if gain is not None:
+                looks = [_about(gain, look - values.mean(), len(values)) for look in looks]
+            hits += any(futile(list(look), delta, stop) for look in looks)
             total += 1
     return hits, total
+
+
+def _about(gain: float, deviations: np.ndarray, n: int) -> np.ndarray:
+    """Some of n gains' deviations from their mean, put about ``gain`` as new seeds would lie there.
+
+    The mean of k of n values strays from that of all n by sqrt(1 - k / n) of what the mean of k new ones strays from the
+    truth (sampling without replacement), so it is moved away by that much. Their spread needs no correction.
+    """
+    strayed = deviations.mean() / math.sqrt(1 - len(deviations) / n)
+    return gain + strayed + deviations - deviations.mean()
 
 
 def _orders(n: int, first: int) -> Iterable[tuple[int, ...]]:

@@ -8,7 +8,7 @@ import textwrap
 import pandas as pd
 
 from tinylm.report.claim import Claim
-from tinylm.report.verdicts import Comparison, Verdicts
+from tinylm.report.verdicts import Comparison, Estimate, Verdicts
 from tinylm.report.wording import amount, decimals, difference, equal_in_words, interval, region, signed, unit, value
 
 _SPENT = {
@@ -59,7 +59,7 @@ def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
             {
                 "comparison": _pair(item),
                 "difference": difference(item),
-                "verdict": item.verdict + (" (extended)" if item.extended else ""),
+                "verdict": item.verdict + _marks(item, verdicts),
                 "outcome": item.outcome or "–",
                 "expected": item.expected or "–",
                 "level": "–" if item.interval_level is None else f"{item.interval_level:.1%}",
@@ -72,6 +72,12 @@ def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
     )
 
 
+def _marks(item: Comparison | Estimate, verdicts: Verdicts) -> str:
+    """What stands behind a verdict that is not of the declaration that its runs were made for."""
+    marks = ["extended"] * item.extended + ["amended"] * verdicts.amended
+    return f" ({', '.join(marks)})" if marks else ""
+
+
 def estimate_table(verdicts: Verdicts) -> pd.DataFrame:
     """A row an estimate."""
     return pd.DataFrame(
@@ -82,7 +88,7 @@ def estimate_table(verdicts: Verdicts) -> pd.DataFrame:
                 "interval": interval(item),
                 "level": "–" if item.interval_level is None else f"{item.interval_level:.1%}",
                 "expected": region(item),
-                "verdict": (item.verdict or "–") + (" (extended)" if item.extended else ""),
+                "verdict": (item.verdict or "–") + _marks(item, verdicts),
                 "n": f"{item.n} {item.unit}".strip(),
             }
             for item in verdicts.estimates

@@ -173,6 +173,7 @@ class Verdicts:
         comparisons, estimates: the results, in the claim's order.
         trends: how each effect goes over the claim's sizes, where it has several.
         delta: the smallest effect worth having, as declared.
+        amended: what decides was declared otherwise before runs had ended; ``warnings`` say what.
     """
 
     sweep: str
@@ -184,6 +185,7 @@ class Verdicts:
     estimates: list[Estimate]
     delta: float
     trends: list[Trend] = field(default_factory=list)
+    amended: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with null for what is missing; never NaN."""
