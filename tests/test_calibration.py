@@ -30,7 +30,7 @@ def test_families_like_real_ones_without_effects_rarely_claim_one() -> None:
 
 
 def test_without_the_family_far_more_families_would_claim_one() -> None:
-    """What the count above would show if each comparison had the whole alpha: the count can fail."""
+    """What the count above would show if each comparison were tested alone at 20%: the count can fail."""
     spread = next(iter(real_spreads()))
     rng = np.random.default_rng(0)
     alone = 0

@@ -65,6 +65,29 @@ def test_sizes_are_told_apart_and_arms_of_the_same_runs_count_once(tmp_path: Pat
     assert signal_table(alone, curves, manifest.claim).set_index(["size", "metric"]).equals(table)
 
 
+def test_what_a_seed_does_to_all_arms_is_no_noise_between_them(tmp_path: Path) -> None:
+    """Arms that differ by far less than seeds do, but in every seed alike; and an arm that every seed leaves alike."""
+    rng = np.random.default_rng(0)
+    sweep = Sweep(tmp_path / "runs", arms={"a": {}, "b": {}, "c": {}}, baseline="a")
+    for (place, arm), seed in itertools.product(enumerate("abc"), range(5)):
+        key = sweep.run(arm, seed, 1.9 + 0.1 * seed + 0.02 * place + rng.normal(0, 0.001))
+        sweep.tell(key, accuracy=1.0 if arm == "a" else 0.2 + rng.normal(0, 0.01), noise=seed + rng.normal(0, 0.01))
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    placed = by_arm(sweep.frame(), manifest)
+    table = signal_table(placed, history(sweep.root), manifest.claim).set_index("metric")["separates the arms"]
+    assert dict(table[["bits per byte (decides)", "accuracy", "noise"]]) == {
+        "bits per byte (decides)": "yes",
+        "accuracy": "yes",
+        "noise": "no",
+    }
+    apart = placed[(placed["arm"] != "c") | (placed["seed"] > 0)]  # not all seeds of all arms
+    assert (
+        signal_table(apart, history(sweep.root), manifest.claim).set_index("metric")["separates the arms"]["accuracy"]
+        == "yes"
+    )
+
+
 def test_one_run_an_arm_has_no_noise(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, seeds=[0]).arm("d4", D4[:1]).arm("d8", D8[:1])
     manifest = sweep.manifest()

@@ -93,11 +93,13 @@ def test_each_size_is_a_family_of_its_own(tmp_path: Path) -> None:
     [
         ([0.010, 0.030, 0.050], "grows"),
         ([0.050, 0.030, 0.010], "fades"),
-        ([0.030, 0.010, -0.010], "fades"),
+        ([0.030, 0.010, -0.010], "turns"),
+        ([0.020, 0.000, -0.020], "turns"),
+        ([0.000, 0.010, 0.020], "grows"),
         ([-0.010, -0.030, -0.050], "grows"),
         ([0.030, 0.030, 0.030], "holds"),
     ],
-    ids=["more with size", "less with size", "turns", "harm grows", "the same"],
+    ids=["more with size", "less with size", "turns", "turns about zero", "from nothing", "harm grows", "the same"],
 )
 def test_trends_are_told_by_their_word(tmp_path: Path, gains: list[float], word: str) -> None:
     trend = only(sweep(tmp_path, {"b": gains}, noise=0.0004).verdicts())
@@ -158,15 +160,29 @@ def test_laws_are_found_again_and_a_floor_only_from_five_sizes() -> None:
     compute = np.geomspace(1e12, 1e16, 7)
     loss_NS = np.stack([0.9 + 3.0 * (compute / 1e12) ** -0.2 * factor for factor in (1.0, 1.01)])
     law = fit_law(compute, loss_NS)
+    assert law is not None
     assert law.exponent_N == pytest.approx([-0.2, -0.2], abs=1e-3)
     assert law.floor_N == pytest.approx([0.9, 0.9], abs=5e-3)
     few = fit_law(compute[: FLOOR_FROM - 1], loss_NS[:, : FLOOR_FROM - 1])
+    assert few is not None
     assert not few.floor_N.any()
     mean, low, high = law.band(compute, 0.05)
     assert mean == pytest.approx(loss_NS.mean(0), rel=1e-3)
     assert (low < mean).all()
     assert (mean < high).all()
-    assert fit_law(compute[:3], loss_NS[:, 2::-1]).multiplier_NS(loss_NS[:, :3], compute[:3]) is None  # it rises
+    rising = fit_law(compute[:3], loss_NS[:, 2::-1])
+    assert rising is not None
+    assert rising.multiplier_NS(loss_NS[:, :3], compute[:3]) is None
+    assert law.of([1, 0]) is not None
+    assert law.of([0, 7]) is None
+
+
+@pytest.mark.parametrize("sizes", [3, FLOOR_FROM])
+def test_sizes_of_equal_compute_have_no_law(sizes: int) -> None:
+    compute = 1e12 * (1 + 5e-4 * np.arange(sizes))
+    assert fit_law(compute, np.linspace(2.0, 1.8, sizes)[None]) is None
+    steep = np.geomspace(1e12, 2e12, FLOOR_FROM)
+    fit_law(steep, (steep[None] / 1e12) ** -4.0)  # steeper than any law that is fitted: no error
 
 
 def test_pairs_in_the_same_order() -> None:
@@ -192,4 +208,10 @@ def test_a_report_tells_trends_accuracy_and_exponents(tmp_path: Path) -> None:
     assert manifest.claim is not None
     placed = by_arm(built.frame(), manifest)
     assert decision_table(placed[~placed["arm"].str.startswith("e@")], manifest.claim).empty
+    again = placed.assign(
+        key=placed["key"].where(~placed["arm"].str.startswith("e@"), placed["key"].str.replace("^e", "d", regex=True))
+    )
+    assert decision_table(again, manifest.claim).empty, "the same runs under two names are one arm"
+    lacking = placed[(placed["arm"] != "e@3m") | (placed["seed"] != 0)]
+    assert decision_table(lacking, manifest.claim).empty, "an arm that lacks a seed does not count"
     assert math.isfinite(report.verdicts.as_json()["trends"][0]["change"])

@@ -67,7 +67,12 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         metric=claim.metric,
         direction=claim.direction,
         minimum_detectable_effect=max(detectable, default=None),
-        warnings=[*runs.attrs.get("warnings", []), *manifest.warnings, *caveats(manifest, rows, pairings)],
+        warnings=[
+            *runs.attrs.get("warnings", []),
+            *manifest.warnings,
+            *caveats(manifest, rows, pairings),
+            *documents.caveats(),
+        ],
         comparisons=comparisons,
         estimates=estimated(placed, claim) if placed is not None else [],
         trends=trends(comparisons, placed, claim) if placed is not None else [],

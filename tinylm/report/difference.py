@@ -160,3 +160,9 @@ def _sd(x: np.ndarray, *of: np.ndarray) -> float:
     """Standard deviation, with spreads that are rounding of the arrays ``of`` taken as none."""
     sd = float(x.std(ddof=1))
     return 0.0 if sd <= _EXACT * max(float(np.abs(array).max()) for array in of) else sd
+
+
+def over_seeds(values: Sequence[float] | np.ndarray, alpha: float) -> tuple[float, float] | None:
+    """Student's t interval of the mean of a value a seed; None for one seed, or seeds that change nothing."""
+    found = paired(dict(enumerate(map(float, values))), dict.fromkeys(range(len(values)), 0.0))
+    return None if found is None else found.interval(alpha)

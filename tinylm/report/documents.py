@@ -54,6 +54,12 @@ class Documents:
     runs: Mapping[str, Mapping[str, Any]]
     metric: str
     _read: dict[str, pd.DataFrame | None] = field(default_factory=dict)
+    _few: set[int] = field(default_factory=set)
+
+    def caveats(self) -> list[str]:
+        """Why runs that scored documents, of those read so far, have no interval over them."""
+        few = sorted(self._few)
+        return [f"only {n} documents were scored; an interval over seeds and documents takes {_FEWEST}" for n in few]
 
     def of(self, key: str) -> pd.DataFrame | None:
         """A run's bits and bytes by document; None where it has none of this metric."""
@@ -69,7 +75,10 @@ class Documents:
             return None
         table = in_blocks(pd.read_parquet(path))
         table = table[table["evaluator"] == names[0]].set_index("document")[["bits", "bytes"]]
-        return table if len(table) >= _FEWEST else None
+        if len(table) < _FEWEST:
+            self._few.add(len(table))
+            return None
+        return table
 
     def interval(
         self, difference: Difference, variant: Sequence[str], against: Sequence[str], alpha: float

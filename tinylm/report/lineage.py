@@ -83,6 +83,7 @@ def _add(nodes: dict[str, Node], folder: Path, find: Find, role: str) -> str:
         score = record.metrics.get("bits_per_byte") if name == "bits" else None
         title = f"{name}, version {version}" + ("" if score is None else f": {score:.4f} bits per byte")
         took = _hours(cost.get("evaluate_seconds")) if name == next(iter(known["evaluators"])) else ""
+        took += " for all of them" * bool(took and len(known["evaluators"]) > 1)
         _put(nodes, Node(f"evaluation {name}", "evaluation", title, _hash([node, version]), took, [last, text]))
     return last
 

@@ -15,10 +15,11 @@ import pandas as pd
 from scipy import optimize, stats
 
 from tinylm.report.claim import Claim
-from tinylm.report.difference import paired
+from tinylm.report.difference import over_seeds
 from tinylm.report.wording import signed
 
 FLOOR_FROM = 5  # sizes from which a floor is fitted; three points always find one
+SPAN = 1.5  # times the FLOPs of the smallest that the largest size takes at least; below there is no slope to see
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Law:
     """``loss = floor + exp(intercept) x compute ** exponent`` of one arm, a value a seed.
 
     Fields:
-        compute_S: mean FLOPs of each size, smallest first; loss_NS: by seed and size.
+        compute_S: mean FLOPs of each size, smallest first; loss_NS: by seed and size; seed_N: those seeds.
         floor_N: zeros below five sizes.
     """
 
@@ -35,6 +36,15 @@ class Law:
     exponent_N: np.ndarray
     intercept_N: np.ndarray
     floor_N: np.ndarray
+    seed_N: np.ndarray
+
+    def of(self, seeds: Sequence[int]) -> Law | None:
+        """The law of some of its seeds alone; None where it lacks one."""
+        places = [list(self.seed_N).index(seed) for seed in seeds if seed in self.seed_N]
+        if len(places) < len(seeds):
+            return None
+        values = (self.loss_NS, self.exponent_N, self.intercept_N, self.floor_N, self.seed_N)
+        return Law(self.compute_S, *(value[places] for value in values))
 
     def band(self, compute: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The mean law at some FLOPs and its pointwise interval over seeds; the interval is NaN for one seed."""
@@ -60,11 +70,20 @@ class Law:
         return found
 
 
-def fit_law(compute_S: np.ndarray, loss_NS: np.ndarray) -> Law:
-    """Fit each seed: a line in the logarithms (least squares), from five sizes on with a floor below it."""
-    fits = [_fit(compute_S, loss_S) for loss_S in loss_NS]
+def fit_law(compute_S: np.ndarray, loss_NS: np.ndarray, seeds: Sequence[int] | None = None) -> Law | None:
+    """Fit each seed: a line in the logarithms (least squares), from five sizes on with a floor below it.
+
+    None where the sizes take about as much compute as one another, or no curve with a floor goes through them.
+    """
+    if compute_S.max() < SPAN * compute_S.min():
+        return None
+    try:
+        fits = [_fit(compute_S, loss_S) for loss_S in loss_NS]
+    except RuntimeError:  # the fit did not converge
+        return None
     exponent_N, intercept_N, floor_N = (np.array(column) for column in zip(*fits, strict=True))
-    return Law(compute_S, loss_NS, exponent_N, intercept_N, floor_N)
+    seed_N = np.arange(len(loss_NS)) if seeds is None else np.array(seeds)
+    return Law(compute_S, loss_NS, exponent_N, intercept_N, floor_N, seed_N)
 
 
 def _fit(compute_S: np.ndarray, loss_S: np.ndarray) -> tuple[float, float, float]:
@@ -78,14 +97,14 @@ def _fit(compute_S: np.ndarray, loss_S: np.ndarray) -> tuple[float, float, float
         return floor + np.exp(height + slope * (at - middle))
 
     half = 0.5 * float(loss_S.min())
-    guess = (1.5 * min(float(line.slope), -0.01), math.log(float(loss_S.mean()) - half), half)
+    guess = (max(-2.9, 1.5 * min(float(line.slope), -0.01)), math.log(float(loss_S.mean()) - half), half)
     bounds = ([-3.0, -np.inf, 0.0], [0.0, np.inf, float(loss_S.min())])
     (slope, height, floor), _ = optimize.curve_fit(law, x, loss_S, p0=guess, bounds=bounds, max_nfev=20_000)
     return float(slope), float(height - slope * middle), float(floor)
 
 
 def laws(runs: pd.DataFrame, claim: Claim) -> dict[str, Law]:
-    """Arm over all sizes -> its law, for arms with a loss and FLOPs at every size for some seed.
+    """Arm over all sizes -> its law, for arms with a loss and FLOPs at every size for some seed, where there is one.
 
     Args:
         runs: of `tinylm.report.arms.by_arm`.
@@ -97,13 +116,14 @@ def laws(runs: pd.DataFrame, claim: Claim) -> dict[str, Law]:
     done = done.assign(
         across=[claim.across(arm) for arm in done["arm"]], size=[claim.arms[arm].size or "" for arm in done["arm"]]
     )
-    found = {}
+    found: dict[str, Law] = {}
     for arm, own in done.groupby("across", sort=False):
         loss = own.pivot_table(index="seed", columns="size", values=claim.metric).reindex(columns=list(claim.sizes))
         loss = loss.dropna()
         compute = own.groupby("size")["cost.flops"].mean().reindex(list(claim.sizes))
         if len(loss) and (loss.to_numpy() > 0).all() and compute.nunique() == len(compute):
-            found[str(arm)] = fit_law(compute.to_numpy(float), loss.to_numpy(float))
+            law = fit_law(compute.to_numpy(float), loss.to_numpy(float), [int(seed) for seed in loss.index])
+            found |= {} if law is None else {str(arm): law}
     return found
 
 
@@ -126,9 +146,3 @@ def _mean(values: Sequence[float] | np.ndarray, alpha: float) -> str:
     interval = over_seeds(values, alpha)
     mean = f"{signed(float(np.mean(values)), 4)}"
     return mean if interval is None else f"{mean} ({signed(interval[0], 4)} to {signed(interval[1], 4)})"
-
-
-def over_seeds(values: Sequence[float] | np.ndarray, alpha: float) -> tuple[float, float] | None:
-    """Student's t interval of the mean of a value a seed; None for one seed, or seeds that change nothing."""
-    found = paired(dict(enumerate(map(float, values))), dict.fromkeys(range(len(values)), 0.0))
-    return None if found is None else found.interval(alpha)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.anova import AnovaRM
 
 from tinylm.report.claim import Claim
 from tinylm.report.collect import flatten
@@ -28,8 +29,9 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
     Signal: the largest gap between two arms' means. Noise: the standard deviation of runs that differ in their seed
     alone, pooled over the arms; and, where the metric has a curve, that of a run's last five points (both kinds after
     Heineman et al. 2025, arXiv:2508.13144, whose signal-to-noise ratio is a gap over the latter). A metric separates
-    the arms where Welch's one-way analysis of variance (Welch 1951) has p below alpha, for itself alone: the table
-    tells what to measure next time, the claim's own metric decides this time.
+    the arms where an analysis of variance has p below alpha, for itself alone: over arms and seeds where all arms have
+    the same ones, for what a seed does to all arms alike is no noise between them; else Welch's over arms (Welch 1951).
+    The table tells what to measure next time; the claim's own metric decides this time.
 
     Args:
         placed: of `tinylm.report.arms.by_arm`.
@@ -42,7 +44,7 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
         ends = own_curves[own_curves["name"] == name].sort_values("step").groupby("key")["value"].last()
         runs = runs.assign(**{name: runs["key"].map(ends)})
         scored.append(name)
-    runs = runs[runs["arm"].isin(_distinct(runs))]
+    runs = runs[runs["arm"].isin(distinct(runs))]
     size_of = {name: arm.size for name, arm in claim.arms.items()}
     sizes: list[str | None] = list(claim.sizes) if claim.sizes else [None]
     rows = []
@@ -66,10 +68,10 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
     return pd.DataFrame(table)
 
 
-def _distinct(runs: pd.DataFrame) -> list[str]:
+def distinct(runs: pd.DataFrame, column: str = "arm") -> list[str]:
     """The arms, of several that are the same runs the first."""
     found: dict[frozenset[str], str] = {}
-    for arm, own in runs.groupby("arm", sort=False):
+    for arm, own in runs.groupby(column, sort=False):
         found.setdefault(frozenset(own["key"]), str(arm))
     return list(found.values())
 
@@ -87,9 +89,23 @@ def _row(
     signal = float(means.max() - means.min())
     if noise <= 1e-12 * max(1e-300, float(np.abs(means).max())):
         return None  # not a number of the seeds: a count of documents, a size
-    p = float(stats.f_oneway(*arms, equal_var=False).pvalue) if all(own.std() > 0 for own in arms) else 1.0
+    p = _no_difference(runs, metric, arms)
     late = end_noise(curves[(curves["name"] == metric) & curves["key"].isin(runs["key"])])
     return signal / noise, metric, signal, noise, late, p
+
+
+def _no_difference(runs: pd.DataFrame, metric: str, arms: list[np.ndarray]) -> float:
+    """p of all arms being alike."""
+    table = runs.pivot_table(index="seed", columns="arm", values=metric)
+    if len(table) >= _FEWEST and table.notna().all(axis=None):
+        values_NA = table.to_numpy(float)
+        rest_NA = values_NA - values_NA.mean(1, keepdims=True)  # what each seed does to all arms is gone
+        if np.ptp(rest_NA, axis=0).max() <= 1e-12 * np.abs(values_NA).max():
+            return 0.0 if np.ptp(values_NA.mean(0)) > 0 else 1.0
+        long = table.reset_index().melt(id_vars="seed", value_name="value")
+        return float(AnovaRM(long, "value", "seed", within=["arm"]).fit().anova_table["Pr > F"].to_numpy()[0])
+    varied = all(own.std() > 0 for own in arms)
+    return float(stats.f_oneway(*arms, equal_var=not varied).pvalue)
 
 
 def metrics(runs: pd.DataFrame) -> list[str]:

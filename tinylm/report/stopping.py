@@ -97,8 +97,8 @@ def replayed(differences: Sequence[Sequence[float]], delta: float, stop: Stop, g
 def _about(gain: float, deviations: np.ndarray, n: int) -> np.ndarray:
     """Some of n gains' deviations from their mean, put about ``gain`` as new seeds would lie there.
 
-    The mean of k of n values strays from that of all n by sqrt(1 - k / n) of what the mean of k new ones strays from the
-    truth (sampling without replacement), so it is moved away by that much. Their spread needs no correction.
+    The mean of k of n values strays from that of all n by sqrt(1 - k / n) of what the mean of k new ones strays from
+    the truth (sampling without replacement), so it is moved away by that much. Their spread needs no correction.
     """
     strayed = deviations.mean() / math.sqrt(1 - len(deviations) / n)
     return gain + strayed + deviations - deviations.mean()

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from tinylm.report.claim import Claim
-from tinylm.report.scaling import Law, laws, over_seeds
+from tinylm.report.difference import over_seeds
+from tinylm.report.scaling import Law, laws
+from tinylm.report.signal import distinct
 from tinylm.report.verdicts import Comparison, Trend, Verdicts, Word
 from tinylm.report.wording import decimals, signed
 
@@ -65,6 +67,7 @@ def _trend(
         return dataclasses.replace(told, reason="the opponent has as many parameters at every size")
     away_S = x_S - x_S.mean()
     slope_N = gains_NS @ away_S / (away_S @ away_S)
+    ends = [gains_NS.mean(1) + slope_N * away_S[place] for place in (0, -1)]
     interval = over_seeds(slope_N, claim.alpha)
     told = dataclasses.replace(told, change=float(slope_N.mean()))
     if interval is None:
@@ -73,27 +76,41 @@ def _trend(
         told,
         ci_low=interval[0],
         ci_high=interval[1],
-        word=_word(interval, float(np.ptp(x_S)), float(gains_NS.mean()), claim.delta),
+        word=_word(interval, float(np.ptp(x_S)), ends, claim),
     )
-    return _multiplied(told, fitted, len(seeds), claim.alpha)
+    return _multiplied(told, fitted, seeds, claim.alpha)
 
 
-def _word(interval: tuple[float, float], doublings: float, gain: float, delta: float) -> Word:
-    """What the interval of a gain's change for each doubling says of the effect."""
-    low, high = sorted(math.copysign(1.0, gain) * bound for bound in interval)
-    if max(abs(low), abs(high)) * doublings < delta:
+def _word(interval: tuple[float, float], doublings: float, ends: Sequence[np.ndarray], claim: Claim) -> Word:
+    """What the interval of a gain's change for each doubling says of the effect.
+
+    Args:
+        ends: what each seed's line says of the gain at the smallest and at the largest size.
+    """
+    if max(map(abs, interval)) * doublings < claim.delta:
         return "holds"
-    return "grows" if low > 0 else "fades" if high < 0 else "undecided"
+    if interval[0] <= 0 <= interval[1]:
+        return "undecided"
+    sides = [_side(over_seeds(end, claim.alpha)) for end in ends]
+    if sides[0] * sides[1] < 0:
+        return "turns"
+    first, last = (float(end.mean()) for end in ends)
+    return "grows" if abs(last) > abs(first) else "fades"
 
 
-def _multiplied(told: Trend, fitted: Mapping[str, Law], seeds: int, alpha: float) -> Trend:
-    variant, against = fitted.get(told.variant), fitted.get(told.against)
-    if variant is None or against is None or len(variant.loss_NS) != seeds or len(against.loss_NS) != seeds:
-        return told
+def _side(interval: tuple[float, float] | None) -> int:
+    """On which side of zero an interval lies, 0 where it does not."""
+    return 0 if interval is None or interval[0] <= 0 <= interval[1] else int(math.copysign(1, interval[0]))
+
+
+def _multiplied(told: Trend, fitted: Mapping[str, Law], seeds: Sequence[int], alpha: float) -> Trend:
+    variant, against = (law and law.of(seeds) for law in (fitted.get(told.variant), fitted.get(told.against)))
+    if variant is None or against is None:
+        return dataclasses.replace(told, reason="no multiplier: no power law in FLOPs goes through both arms' sizes")
     found_NS = against.multiplier_NS(variant.loss_NS, variant.compute_S)
     interval = None if found_NS is None else over_seeds(found_NS.mean(1), alpha)
     if found_NS is None or interval is None:
-        return told
+        return dataclasses.replace(told, reason="no multiplier: the other arm's law does not reach these losses")
     return dataclasses.replace(
         told,
         multiplier=math.exp(float(found_NS.mean())),
@@ -138,7 +155,8 @@ def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd
 def decision_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """Pairwise decision accuracy (Magnusson et al. 2025, arXiv:2504.11393) from each size to every larger one.
 
-    The share of all pairs of arms that stand in the same order, by their means over seeds. Empty below five arms.
+    The share of all pairs of arms that stand in the same order, by their means over seeds. Arms that are the same runs
+    count once, and arms without a run of some seed not at all. Empty below five arms.
     """
     done = runs[(runs["stage"] == "compare") & (runs["status"] == "done") & runs["arm"].isin(list(claim.arms))]
     if not claim.sizes or done.empty or claim.metric not in done:
@@ -146,8 +164,12 @@ def decision_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     own = done.assign(
         across=[claim.across(arm) for arm in done["arm"]], size=[claim.arms[arm].size or "" for arm in done["arm"]]
     )
-    means = own.pivot_table(index="across", columns="size", values=claim.metric, sort=False)
-    means = means.reindex(columns=list(claim.sizes)).dropna()
+    own = own[own["across"].isin(distinct(own, "across"))].dropna(subset=[claim.metric])
+    cells = own.groupby(["across", "size"])[claim.metric]
+    means, counts = (
+        found.unstack("size").reindex(columns=list(claim.sizes)) for found in (cells.mean(), cells.count())
+    )
+    means = means.loc[(counts.to_numpy() == own["seed"].nunique()).all(axis=1)]
     if len(means) < ENOUGH_ARMS:
         return pd.DataFrame()
     rows = []

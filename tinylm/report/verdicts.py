@@ -13,7 +13,7 @@ from tinylm.report.claim import Equal, Expectation
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "refused"]
 Outcome = Literal["confirmed", "contradicted", "undecided"]
-Word = Literal["grows", "holds", "fades", "undecided"]
+Word = Literal["grows", "holds", "fades", "turns", "undecided"]
 
 # verdict -> expectation -> outcome; the table stands in docs/evidence.md too.
 OUTCOMES: dict[Verdict, dict[Expectation, Outcome]] = {
@@ -139,11 +139,13 @@ class Trend:
         change, ci_low, ci_high: of the gain for each doubling of the opponent's parameters, with its interval over
             seeds at 1 - alpha; None where there is none.
         word: ``grows`` or ``fades`` (the interval excludes zero: away from no effect, or towards it and beyond),
-            ``holds`` (from the smallest size to the largest it changes by less than delta), else ``undecided``.
-        multiplier, multiplier_low, multiplier_high: times its own compute that the opponent needs to be as good, a
-            geometric mean over sizes; None where the opponent does not improve with compute.
+            ``holds`` (from the smallest size to the largest it changes by less than delta), ``turns`` (it has one
+            sign at the smallest size and the other at the largest, by the intervals of its line there), else
+            ``undecided``.
+        multiplier, multiplier_low, multiplier_high: times the variant's compute that the opponent needs to be as good,
+            a geometric mean over sizes; None where the opponent does not improve with compute.
         n: seeds that have a difference at every size.
-        reason: why there is no interval.
+        reason: why there is no interval, or no multiplier.
     """
 
     variant: str

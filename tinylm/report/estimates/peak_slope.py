@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from scipy import stats
-
+from tinylm.report.difference import over_seeds
 from tinylm.report.estimand import Estimand, Interval, Unestimable
 from tinylm.report.rank_correlation import numbers
 
@@ -27,7 +24,8 @@ class PeakSlope(Estimand):
 
     For each x and seed the largest y over the arms at that x counts: what is offered (``over``) is swept until the
     model takes no more. Where the largest offer still adds a tenth, the peak is not reached, and nothing is estimated.
-    The interval is Student's t from the scatter of the peaks about the line, which has one level for all seeds.
+    The slope is taken seed by seed and averaged, so that the interval, Student's t over seeds, needs no guess of how
+    the scatter grows with x.
 
     Fields:
         x: a number of every run: a column of `collect`, or a quotient ``a / b`` of two.
@@ -48,23 +46,26 @@ class PeakSlope(Estimand):
         return self.y.split(" / ", 1)[0]
 
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
+        import pandas as pd
+
         columns = {"x": numbers(runs, self.x), "y": numbers(runs, self.y), "over": numbers(runs, self.over)}
         table = runs[["seed"]].assign(**columns)
-        peaks = [
-            (float(own["x"].iloc[0]), self._peak(own, f"{self.x} {own['x'].iloc[0]:g}, seed {own['seed'].iloc[0]}"))
-            for _, own in table.groupby(["x", "seed"])
-        ]
-        x, y = np.array(peaks).T
-        if len(set(x)) < FEWEST:
-            raise Unestimable(f"{len(set(x))} values of {self.x} are too few for a slope; it takes {FEWEST}")
-        line = x - x.mean()
-        spread = float((line**2).sum())
-        slope = float((y * line).sum()) / spread
-        scatter = y - y.mean() - slope * line
-        df = len(y) - 2
-        half = float(stats.t.isf(claim.alpha / 2, df)) * math.sqrt(float((scatter**2).sum()) / df / spread)
-        method = f"Student's t from the scatter of {len(y)} peaks about the line, {df} degrees of freedom"
-        return Interval(slope, slope - half, slope + half, len(y), "peaks", method)
+        peaks_NX = pd.DataFrame(
+            {
+                x: {seed: self._peak(of, f"{self.x} {x:g}, seed {seed}") for seed, of in own.groupby("seed")}
+                for x, own in table.groupby("x")
+            }
+        ).dropna()
+        if len(peaks_NX.columns) < FEWEST:
+            raise Unestimable(f"{len(peaks_NX.columns)} values of {self.x} are too few for a slope; it takes {FEWEST}")
+        x_X = peaks_NX.columns.to_numpy(float)
+        away_X = x_X - x_X.mean()
+        slope_N = peaks_NX.to_numpy(float) @ away_X / (away_X @ away_X)
+        interval = over_seeds(slope_N, claim.alpha)
+        if interval is None:
+            raise Unestimable(f"{len(slope_N)} seed(s) with a peak at every {self.x} have no spread")
+        method = "Student's t over seeds, a least squares slope of the peaks each"
+        return Interval(float(slope_N.mean()), *interval, len(slope_N), "seeds", method)
 
     def _peak(self, own: pd.DataFrame, at: str) -> float:
         found = own.groupby("over")["y"].mean().sort_index().to_numpy(float)

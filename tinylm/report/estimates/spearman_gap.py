@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class SpearmanGap(Estimand):
     """|rho(x, quality)| - |rho(y, quality)| over the arms, both of the same redrawn arms.
 
+    A magnitude is overestimated where there is no correlation. So where y goes with nothing, a 95% interval lies too
+    low in 20 to 30% of simulations of 8 to 32 arms (never too high): a gap above zero that it shows is one, but one
+    that it does not show may be there.
+
     Fields:
         x, y: the properties: numbers of every run: columns of `collect`, or quotients ``a / b`` of two.
         arms: over which arms; None: all.
