@@ -54,6 +54,13 @@ def test_trained_twins_are_told_apart_no_more_often_than_promised() -> None:
 
 
 @pytest.mark.parametrize("n", [3, 5])
+def test_arms_that_differ_by_delta_are_rarely_called_equivalent(n: int) -> None:
+    found = errors.false_equivalences(twins.scores(), n, 2, 100)
+    assert not too_many(found), found
+    assert found.hits > 0, "delta leaves room for the verdict"
+
+
+@pytest.mark.parametrize("n", [3, 5])
 def test_planted_effects_are_found_as_often_as_planned(n: int) -> None:
     counts = list(errors.found_effects(twins.scores(), n, 60))
     shares = [count.share for count in counts]

@@ -34,6 +34,7 @@ def tables(families: int, rounds: int, slow_rounds: int) -> str:
     false = [errors.false_claims(spread, n, families) for spread in real_spreads() for n in (3, 5)]
     false += [errors.false_claims_of_drawn_twins(trained, n, 4, families) for n in (3, 5, 10)]
     false += [errors.false_claims_of_twins(trained)]
+    equal = [errors.false_equivalences(trained, n, 4, families) for n in (3, 5, 10)]
     _say("false claims")
     power = [count for n in coverage.SIZES for count in errors.found_effects(trained, n, families)]
     _say("planted effects")
@@ -44,6 +45,10 @@ def tables(families: int, rounds: int, slow_rounds: int) -> str:
             _table(
                 ["no effect: families that claim one (at most 5%)", "families", "share, 95% interval"],
                 ([count.what, f"{count.of}", str(count)] for count in false),
+            ),
+            _table(
+                ["effects of delta: families that call one equivalent (at most 5%)", "families", "share, 95% interval"],
+                ([count.what, f"{count.of}", str(count)] for count in equal),
             ),
             _table(
                 ["effect planted", "found (95% interval)", "planned power"],

@@ -15,6 +15,7 @@ from tinylm.report.power import minimum_detectable_effect, power_of_t
 CLAIMED = ("better", "worse")
 PLANTED = (0.5, 1.0, 2.0)  # x the minimum detectable effect
 _NO_ROOM = 0.01  # delta in standard deviations: so small that no claim passes for an equivalence
+_ROOM = 3.0  # delta in standard deviations of the differences: so large that equivalence can be shown from 3 seeds on
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,19 @@ def false_claims_of_drawn_twins(twins: Sequence[float], n: int, arms: int, famil
     for _ in range(families):
         drawn = rng.choice(twins, (arms, n), replace=False)
         hits += _claims({f"a{place}": list(own) for place, own in enumerate(drawn)}, delta)
+    return Count(f"drawn from trained twins: {arms - 1} comparisons, n = {n}", hits, families, 0.05)
+
+
+def false_equivalences(twins: Sequence[float], n: int, arms: int, families: int, seed: int = 0) -> Count:
+    """Families of drawn twins whose variants all differ by exactly delta: how many call one of them equivalent."""
+    rng = np.random.default_rng([seed, n, arms, 1])
+    delta = _ROOM * float(np.std(twins, ddof=1)) * np.sqrt(2)
+    hits = 0
+    for _ in range(families):
+        first, *others = rng.choice(twins, (arms, n), replace=False)
+        moved = {f"a{place}": list(own + delta * (-1) ** place) for place, own in enumerate(others, start=1)}
+        judgement = judged({"a0": list(first), **moved}, delta)
+        hits += any(item.verdict == "equivalent" for item in judgement.comparisons)
     return Count(f"drawn from trained twins: {arms - 1} comparisons, n = {n}", hits, families, 0.05)
 
 
