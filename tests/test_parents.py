@@ -19,7 +19,9 @@ from tests.test_keys import job_of, key_of
 from tinylm.cli.prune import awaited
 from tinylm.compose import keys, ledger, parents, workers
 from tinylm.compose.main import invoke
+from tinylm.compose.rehearsal import rehearse
 from tinylm.errors import Interrupted, UserError
+from tinylm.record import RunRecord
 from tinylm.runs import initial, lifecycle
 
 INHERIT = ["init=inherit", 'init.parent.overrides=["shape.depth=4"]']
@@ -183,6 +185,40 @@ def test_children_of_a_parent_that_diverged_fail_by_name(tmp_path: Path) -> None
     assert ended is not None
     assert ended.status == "failed"
     assert "diverged at step" in ended.error["message"]  # type: ignore[index]
+    with pytest.raises(UserError, match=r"diverged at step .*smaller learning rate"):  # known before anything is read
+        invoke(words, command="")
+
+
+def parent_in(folder: Path, *words: str, **told: Any) -> str:
+    """The key of a run in ``folder`` that ended with weights, as far as its children ask before they begin."""
+    job = job_of(*words, f"root={folder}")
+    made = dataclasses.asdict(RunRecord(job.key, "done", job.config, job.choices))
+    made["config"] |= told.pop("config", {})
+    RunRecord(**{**made, **told}).write(folder / job.key)
+    (folder / job.key / "weights.safetensors").write_bytes(b"")
+    return job.key
+
+
+def test_a_parent_of_an_older_version_is_taken_by_its_key(tmp_path: Path) -> None:
+    """Its config names random streams that are gone, at null."""
+    words = [*text_files(tmp_path), *SMALL, f"root={tmp_path}/runs"]
+    old = {"streams": {"data": None, "router": None, "tune": None}}
+    key = parent_in(tmp_path / "runs", *words, "shape.depth=4", config=old)
+    assert rehearse([job_of(*words, "init=inherit", f"init.parent.run={key}")]) == []
+    parent_in(tmp_path / "runs", *words, "shape.depth=4", config={"streams": {"router": 3}})
+    (said,) = rehearse([job_of(*words, "init=inherit", f"init.parent.run={key}")])
+    assert "streams.router: there is no such random stream" in said
+
+
+def test_a_parent_that_diverged_is_refused_by_its_key_with_the_right_advice(tmp_path: Path) -> None:
+    words = [*text_files(tmp_path), *SMALL, f"root={tmp_path}/runs"]
+    key = parent_in(tmp_path / "runs", *words, "shape.depth=4", status="diverged", error={"step": 3})
+    with pytest.raises(UserError, match="diverged at step 3; give it a smaller learning rate"):
+        job_of(*words, "init=inherit", f"init.parent.run={key}")
+    parent_in(tmp_path / "runs", *words, "shape.depth=4")
+    (tmp_path / "runs" / key / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match="kept no weights; train it again with keep=weights"):
+        job_of(*words, "init=inherit", f"init.parent.run={key}")
 
 
 def test_a_committed_record_does_not_hide_the_run_that_kept_its_weights(tmp_path: Path) -> None:

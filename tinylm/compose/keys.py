@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tinylm.compose import ledger, parents, schema
 from tinylm.errors import UserError, nearest
-from tinylm.record import WEIGHTS, RunRecord
+from tinylm.record import RunRecord
+from tinylm.runs.failure import childless
 from tinylm.runs.settings import Batching, Settings
 
 # Top-level nodes that say where, how and why a run goes, but change none of its numbers.
@@ -101,8 +102,9 @@ def _parent(config: Mapping[str, Any], overrides: list[str]) -> Job | None:
         return job(parents.composed(named, overrides))
     folder = ledger.locate(named.run, ledger.roots(config))
     record = RunRecord.read(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise UserError(f"init.parent.run: {folder} has no weights (it is {record.status}); train it with keep=weights")
+    wrong = childless(record, folder)
+    if wrong is not None:
+        raise UserError(f"init.parent.run: {folder} {wrong}")
     there = {**record.config, "root": str(folder.parent), "cache": config["cache"], "machine": config["machine"]}
     return Job(record.key, there, record.choices, identify(there, None), [])
 

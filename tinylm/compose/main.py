@@ -22,6 +22,7 @@ from tinylm.compose.progress import Progress
 from tinylm.compose.root import config_root
 from tinylm.errors import Interrupted, UserError
 from tinylm.record import RunRecord
+from tinylm.runs.failure import childless
 
 GROUP_OPTION = "Config group override must be"  # Hydra's plain ValueError about model/ffn=null
 NO_PLUGIN = "Invalid plugin"  # and its RuntimeError about hydra.launcher._target_=a.class.of.elsewhere
@@ -90,6 +91,8 @@ def _run_here(config: DictConfig) -> dict[str, Any]:
         if wrong:
             raise UserError(wrong[0])
         alone = HydraConfig.get().mode != RunMode.MULTIRUN  # a sweep has run the parents, or tried to
+        if alone:
+            _refuse_barren(job)
         elders = job.missing(lambda elder: _ended(elder) is not None) if alone else []
         labels = {elder.folder: f"parent {elder.key}" for elder in elders}
         with Progress({**labels, job.folder: " ".join(job.overrides) or job.key}) as progress:
@@ -102,6 +105,18 @@ def _run_here(config: DictConfig) -> dict[str, Any]:
     session.current.outcome.record = record
     session.current.outcome.statuses[record.key] = record.status
     return execute.summary(record)
+
+
+def _refuse_barren(job: keys.Job) -> None:
+    """Refuse a parent that has diverged already. A sweep goes on without its children, which fail by name.
+
+    Raises:
+        UserError: there is one.
+    """
+    for elder in job.ancestors():
+        record = _ended(elder)
+        if record is not None and record.status == "diverged":
+            raise UserError(f"init.parent: run {elder.folder} {childless(record, elder.folder)}")
 
 
 def _ended(job: keys.Job) -> RunRecord | None:

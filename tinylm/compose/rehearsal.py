@@ -56,7 +56,8 @@ def _fits(config: dict[str, Any]) -> None:
         UserError: rows of bytes vary in tokens, and positions from a table end with it; a stream or a number of
             threads that there is not.
     """
-    unknown = sorted(set(config["streams"]) - set(NAMES))
+    streams = {name for name, seed in config["streams"].items() if seed is not None}  # a null one is as if not named
+    unknown = sorted(streams - set(NAMES))
     if unknown:
         raise UserError(f"streams.{unknown[0]}: there is no such random stream{nearest(unknown[0], NAMES)}")
     if config["machine"]["threads"] < 1:

@@ -1,4 +1,4 @@
-"""The record of a run that failed: with its error, never with a sentinel number. No torch."""
+"""Runs that did not end well: their record, with its error and never a sentinel number. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tinylm.record import RunRecord
+from tinylm.record import WEIGHTS, RunRecord
 from tinylm.runs.provenance import environment
 
 LAST_LINES = 30
@@ -46,3 +46,14 @@ def spent(folder: Path) -> dict[str, Any]:
         except ValueError:
             continue
     return {}
+
+
+def childless(record: RunRecord, folder: Path) -> str | None:
+    """Why no run can begin from the one that ended in ``folder``, and the way out; None where one can."""
+    if record.status == "diverged":
+        return f"diverged at step {(record.error or {}).get('step')}; give it a smaller learning rate"
+    if record.status == "failed":
+        return f"failed: {(record.error or {}).get('message')}"
+    if not (folder / WEIGHTS).is_file():
+        return "kept no weights; train it again with keep=weights"
+    return None

@@ -24,6 +24,7 @@ from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape
 from tinylm.record import WEIGHTS, RunRecord, write_json
 from tinylm.runs.documents import Documents
+from tinylm.runs.failure import childless
 from tinylm.runs.parts import Elder, Parts
 from tinylm.runs.provenance import code_version
 from tinylm.streams import Streams
@@ -147,12 +148,9 @@ def trained(elder: Elder) -> RunRecord:
         record = RunRecord.read(elder.folder)
     except FileNotFoundError:
         raise UserError(f"{where} has not ended; `tinylm run` and `tinylm sweep` train parents first") from None
-    if record.status == "diverged":
-        raise UserError(f"{where} diverged at step {(record.error or {}).get('step')}; give it a smaller learning rate")
-    if record.status == "failed":
-        raise UserError(f"{where} failed: {(record.error or {}).get('message')}")
-    if not (elder.folder / WEIGHTS).is_file():
-        raise UserError(f"{where} kept no weights; train it again with keep=weights")
+    wrong = childless(record, elder.folder)
+    if wrong is not None:
+        raise UserError(f"{where} {wrong}")
     return record
 
 
