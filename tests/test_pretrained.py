@@ -281,6 +281,14 @@ def test_a_tokenizer_that_is_not_the_checkpoints_is_refused_before_training(tmp_
     pretrained.suits(child, own)
     with pytest.raises(UserError, match=r"has id .* and in the checkpoint's"):
         pretrained.suits(child, other)
+    unlike = {**form, "normalizer": {"type": "NFC"}}  # as Qwen2's: no tokenizer of ours, but a copy without it is
+    written(unlike, checkpoint)
+    pretrained.suits(child, own)
+    fill(child, [pretrained], Streams(0))
+    (checkpoint / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match=r"tokenizer\.json: no tokenizer\.json"):
+        pretrained.suits(child, own)
+    written(form, checkpoint)
     large = saved(trained(partial(llama, vocab_size=1700)), tmp_path / "large")
     with pytest.raises(UserError, match="1100 of the checkpoint's 1700 rows have no id"):
         Pretrained(str(large)).suits(child, own)

@@ -114,14 +114,17 @@ def _ids(folder: Path) -> int | None:
 
 
 def _vocabulary(folder: Path) -> dict[str, int]:
-    """Piece -> id of the tokenizer beside a checkpoint, as it lies there.
+    """Piece -> id of the tokenizer beside a checkpoint, as it lies there; whether it is exact is not asked, for no text
+    goes through it.
 
     Raises:
-        UserError: it is none that our tokenizers take.
+        UserError: it cannot be read.
     """
-    path = str(folder / "tokenizer.json")
-    File(path)
-    return tokenizers.Tokenizer.from_file(path).get_vocab(with_added_tokens=True)
+    path = folder / "tokenizer.json"
+    try:
+        return tokenizers.Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True)
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{path}: no tokenizer.json ({error})") from error
 
 
 def _refuse_more(ids: int, had: int) -> None:
