@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tiny_tokenizers import form, saved
 
 from tests.commands import SMALL, text_files, tinylm
 from tests.test_keys import job_of, key_of
@@ -93,6 +94,52 @@ def test_a_parent_named_wrongly_is_refused(tmp_path: Path, overrides: list[str],
         invoke([*text_files(tmp_path), *SMALL, f"root={tmp_path}/runs", "init=inherit", *overrides], command="")
     assert culprit in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def said_of(*words: str) -> str:
+    """What is wrong with a run before anything is trained; nothing where nothing is."""
+    return "".join(rehearse([job_of(*words)]))
+
+
+def test_a_parent_has_room_for_however_many_ids_the_child_keeps(tmp_path: Path) -> None:
+    """A coverage tells their number once text is counted: with fewer, equal parameters make a wider body."""
+    words = [*text_files(tmp_path), "shape=0.3m", "shape.parameters=60000", "shape.depth=2", "batch.context=32"]
+    words += ["tokenizer=pruned", "tokenizer.of.vocab=440", "tokenizer.vocab=null", "tokenizer.coverage=0.2"]
+    parent = '"tokenizer=bpe","tokenizer.vocab=440"'
+    tight = [*words, "init=inherit", f'init.parent.overrides=[{parent},"shape.parameters=61000"]']
+    said = said_of(*tight)
+    assert "too small for its child" in said
+    assert "not known yet; with 258 this is so" in said
+    assert said_of(*tight, "tokenizer.coverage=null", "tokenizer.vocab=440") == ""
+    wide = '"shape.parameters=null","shape.width=128","shape.hidden=512"'
+    assert said_of(*words, "init=inherit", f"init.parent.overrides=[{parent},{wide}]") == ""
+
+
+def test_a_tokenizer_of_other_text_is_refused_before_the_parent_is_trained(tmp_path: Path) -> None:
+    words = [*text_files(tmp_path), *SMALL, "init=inherit"]
+    text_files(tmp_path / "other", 150)
+
+    def with_parent(*own: str) -> list[str]:
+        return [*words, f"init.parent.overrides=[{','.join(json.dumps(word) for word in own)}]"]
+
+    elsewhere = with_parent("shape.depth=4", f"data.paths=[{tmp_path}/other/text.txt]")
+    said = said_of(*elsewhere)
+    assert "BPE of 300 ids of other text is another tokenizer, and data.paths of the child" in said
+    assert "tokenizer=file" in said
+    assert "data.tune of the child" in said_of(*with_parent("shape.depth=4", "data.tune=0.1"))
+    pruned = ["tokenizer=pruned", "tokenizer.of.vocab=320"]
+    own = ["tokenizer=bpe", "tokenizer.vocab=320", "shape.depth=4"]
+    assert "BPE of 320 ids of other text" in said_of(*with_parent(*own, "data.tune=0.1"), *pruned)
+    assert said_of(*with_parent(*own), *pruned) == ""
+
+    # what is not trained on that text may read any: by another split, of other domains, with a given vocabulary
+    held_out = [f"data.held_out=[{tmp_path}/other/text.txt]"]
+    assert "data.held_out of the child" in said_of(*with_parent("shape.depth=4", *held_out))
+    assert said_of(*with_parent("shape.depth=4", f"data.held_out=[{tmp_path}/text.txt]"), *held_out) == ""
+    assert said_of(*(word for word in elsewhere if "vocab" not in word), "tokenizer=bytes") == ""
+    file = saved(json.loads(form("letters")), tmp_path)
+    given = [word for word in elsewhere if "vocab" not in word] + ["tokenizer=file", f"tokenizer.path={file}"]
+    assert said_of(*given) == ""
 
 
 def test_a_sweep_trains_parents_first_and_again_only_where_weights_are_needed(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tests.commands import text_files
 from tests.test_keys import job_of
 from tinylm.batch import IGNORE, Batch
 from tinylm.compose.plan import planned_flops
+from tinylm.compose.rehearsal import rehearse
 from tinylm.data import pack as pack_module
 from tinylm.data.loader import Batches
 from tinylm.data.store import TokenStore
@@ -448,6 +449,22 @@ def test_wrong_rounds_are_named_before_training(store: TokenStore, tmp_path: Pat
     with pytest.raises(UserError, match=r"rounds\.unit=document: the first round reads 0 whole"):
         run(tiny_run.recipe(3, rounds=Selected(Uniform(), unit="document")), batches=long)
     assert not (tmp_path / "history.jsonl").exists()
+
+
+def test_rounds_that_do_not_fit_are_found_before_a_parent_is_trained(tmp_path: Path) -> None:
+    def said(*words: str) -> str:
+        return "".join(rehearse([job_of("shape=smoke", "rounds=selected", *words)]))
+
+    text = text_files(tmp_path)
+    assert "rounds need planned steps" in said(*text, "budget=seconds")
+    alone = [*text, "rounds.number=1", "budget=seconds"]
+    assert said(*alone) == ""
+    assert "rounds need planned steps" in said(*alone, "rounds.forgetting=true")
+    assert "1 steps leave none for round 2" in said(*text, "budget=steps", "budget.amount=1")
+    assert said(*text, "budget=steps", "budget.amount=3", "rounds.unit=document") == ""
+    mixed = "data=code_and_prose"
+    assert "rounds.unit=document: a mixture" in said(mixed, "rounds.unit=document")
+    assert said(mixed, "rounds.unit=sequence") == ""
 
 
 def test_a_run_that_begins_anew_draws_anew(tmp_path: Path) -> None:

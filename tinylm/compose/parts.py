@@ -78,21 +78,30 @@ def model_factory(config: dict[str, Any]) -> partial[LanguageModel]:
     return partial(LanguageModel, **{slot: make(node) for slot, node in slots.items() if slot != "shape"})
 
 
-def planned_shape(job: Job) -> Solved:
-    """The shape that a job will have, before its tokenizer is trained."""
+def planned_shape(job: Job, vocab: int | None = None) -> Solved:
+    """The shape that a job will have, before its tokenizer is trained.
+
+    Args:
+        vocab: how many ids its tokenizer turns out to have, where that is not known yet; None: as many as it may.
+
+    Raises:
+        UserError: there is none.
+    """
     config = job.config
     wanted = {name: config[name] for name in ("model", "shape", "tokenizer", "data")}
-    return _solve(json.dumps(wanted, sort_keys=True), int(config["batch"]["context"]))
+    return _solve(json.dumps(wanted, sort_keys=True), int(config["batch"]["context"]), vocab)
 
 
 @lru_cache(maxsize=256)
-def _solve(wanted: str, context: int) -> Solved:
+def _solve(wanted: str, context: int, vocab: int | None) -> Solved:
     """Cached for the process: the seeds of an arm share a shape."""
     config = json.loads(wanted)
     request = make(config["shape"])
     trainer, count = make(config["tokenizer"]), counter(model_factory(config), request.count)
     solved = partial(solve, request, context=context, count=count, domains=make(config["data"]).domains)
-    return solved(vocab=trainer.vocab) if trainer.exact else _bounded(solved, trainer.vocab, trainer.smallest)
+    if trainer.exact or vocab is not None:
+        return solved(vocab=trainer.vocab if vocab is None else vocab)
+    return _bounded(solved, trainer.vocab, trainer.smallest)
 
 
 def _bounded(solved: Callable[..., Solved], most: int, least: int) -> Solved:

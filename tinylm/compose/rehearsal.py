@@ -8,12 +8,15 @@ from typing import Any
 from tinylm.compose.keys import Job
 from tinylm.compose.parts import build, model_factory, planned_shape
 from tinylm.compose.schema import make
+from tinylm.data.units import IN_TURNS
 from tinylm.errors import UserError, nearest
 from tinylm.init.initialiser import Foreign
 from tinylm.model.lm import LanguageModel
 from tinylm.model.meta import meta
 from tinylm.runs.parts import Parts
 from tinylm.streams import NAMES
+from tinylm.train.budget import Seconds, Steps
+from tinylm.train.curriculum import ends
 
 
 def rehearse(jobs: list[Job]) -> list[str]:
@@ -33,7 +36,9 @@ def rehearse(jobs: list[Job]) -> list[str]:
 
 def _wrong_with(job: Job) -> str | None:
     try:
-        _known(build(job))
+        parts = build(job)
+        _known(parts)
+        _rounds(parts)
         planned_shape(job)
         _fits(job.config)
         _inherits(job)
@@ -47,6 +52,20 @@ def _known(parts: Parts) -> None:
     for name, evaluator in parts.evaluators.items():
         if evaluator.needs_law and parts.corpus.law() is None:
             raise UserError(f"evaluate.{name}: the probabilities of this text are not known; take data=world")
+
+
+def _rounds(parts: Parts) -> None:
+    """Refuse rounds that do not fit, as far as that shows before the text is read.
+
+    Raises:
+        UserError: a budget in seconds or in too few steps, or units that the text is not read in.
+    """
+    rounds, budget = parts.recipe.rounds, parts.recipe.budget
+    if isinstance(budget, (Steps, Seconds)):  # of the others a step's part is not known yet
+        ends(budget.plan(1.0, 1.0, 1.0, 1), rounds)
+    several = len(rounds.ends()) > 1 or rounds.forgetting
+    if several and rounds.unit == "document" and parts.corpus.shares is not None:
+        raise UserError(IN_TURNS)
 
 
 def _fits(config: dict[str, Any]) -> None:
@@ -74,7 +93,8 @@ def _inherits(job: Job) -> None:
     """Refuse a parent, or weights from elsewhere, out of which no such child can be made.
 
     Raises:
-        UserError: another tokenizer, too small a model, or one of other parts.
+        UserError: another tokenizer, too small a model (if only for some numbers of ids that the child may come to
+            have), or one of other parts.
     """
     init = make(job.config["init"])
     if isinstance(init, Foreign):
@@ -87,12 +107,49 @@ def _inherits(job: Job) -> None:
             f"tokenizer: the child's ({_named(ours)}) is neither its parent's ({_named(theirs)}) nor pruned from it: "
             "there are no rows to inherit; name the parent's tokenizer in init.parent.overrides"
         )
+    _same_text(job, job.parent)
     init.check(_planned(job), _planned(job.parent), job.parent.key)
+    trainer = make(job.config["tokenizer"])
+    if not trainer.exact:  # with fewer ids the budget leaves more to the body
+        _inherits_with(trainer.smallest, job, job.parent, init)
 
 
-def _planned(job: Job) -> LanguageModel:
+def _same_text(job: Job, parent: Job) -> None:
+    """Refuse a tokenizer that both are to have, or that the child's is pruned from, where each would train its own.
+
+    Raises:
+        UserError: it is trained on text, and theirs differ.
+    """
+    ours, theirs = (make(one.config["data"]).trains(one.identity["data"]) for one in (job, parent))
+    if make(parent.config["tokenizer"]).reads and ours != theirs:
+        options = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        raise UserError(
+            f"tokenizer: {_named(parent.identity['tokenizer'])} of other text is another tokenizer, and "
+            f"{', '.join(f'data.{name}' for name in options)} of the child and of its parent differ: "
+            "give both the same text, or the same tokenizer=file"
+        )
+
+
+def _inherits_with(vocab: int, job: Job, parent: Job, init: Any) -> None:
+    """Refuse a parent out of which no such child can be made should the child's tokenizer have so few ids.
+
+    Raises:
+        UserError: there is none such, though one with more ids could be.
+    """
+    shared = job.identity["tokenizer"] == parent.identity["tokenizer"]
+    try:
+        child, elder = _planned(job, vocab), _planned(parent, vocab if shared else None)
+    except UserError:  # no shape at all: the tokenizer is expected to have more
+        return
+    try:
+        init.check(child, elder, parent.key)
+    except UserError as error:
+        raise UserError(f"{error} (how many ids the child keeps is not known yet; with {vocab} this is so)") from error
+
+
+def _planned(job: Job, vocab: int | None = None) -> LanguageModel:
     with meta():
-        return model_factory(job.config)(planned_shape(job).shape)
+        return model_factory(job.config)(planned_shape(job, vocab).shape)
 
 
 def _named(tokenizer: Mapping[str, Any]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tinylm.data.shares import Shares
 from tinylm.data.split import SplitName, split_of
@@ -87,6 +87,14 @@ class Corpus(ABC):
         These take the options' place in a run's key, so that moving a folder leaves the key and editing a byte
         changes it. A name that is no option is added to the key.
         """
+
+    def trains(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Of its options, as a key holds them, those that the text depends on which a tokenizer is trained on.
+
+        Of the text that is held out only whether there is any counts: then the hash draws no test split.
+        """
+        kept = {name: value for name, value in options.items() if name not in (*self.reading, "domain_field")}
+        return {**kept, "held_out": "held_out" in kept}
 
     def law(self) -> Callable[[str], list[Span]] | None:
         """What gives the bits of one of its texts under the law that it was drawn from, in spans that tile it; None

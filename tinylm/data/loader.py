@@ -19,7 +19,7 @@ from tinylm.data.shares import Shares
 from tinylm.data.split import SplitName
 from tinylm.data.store import TokenStore
 from tinylm.data.stream import Rows, Stream, stacked
-from tinylm.data.units import Unit, Units, cut_into
+from tinylm.data.units import IN_TURNS, Unit, Units, cut_into
 from tinylm.errors import UserError
 from tinylm.streams import Streams
 
@@ -120,7 +120,7 @@ class Batches:
             UserError: of a mixture, where no order of all documents is read.
         """
         if isinstance(self._source, Mixed):
-            raise UserError("rounds.unit=document: a mixture reads its domains in turns; take sequence or batch")
+            raise UserError(IN_TURNS)
         return self._source.occurrences(steps * self.size)
 
     def steps_of(self, documents_M: np.ndarray) -> np.ndarray:

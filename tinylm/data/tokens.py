@@ -231,11 +231,13 @@ class Trainer(ABC):
         vocab: ids that its tokenizers have, known before any text is read; or at most, where not ``exact``.
         smallest: ids that no pruning takes away: 256 bytes, special tokens, and what else encoding rests on.
         exact: whether its tokenizers have ``vocab`` ids, and no fewer.
+        reads: whether they depend on the texts.
     """
 
     vocab: int
     smallest: int = 256 + 2
     exact: bool = True
+    reads: bool = True
 
     @abstractmethod
     def train(self, texts: Texts) -> Tokenizer:

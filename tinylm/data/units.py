@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinylm.data.loader import Batches
 
 Unit = Literal["batch", "sequence", "document"]
+IN_TURNS = "rounds.unit=document: a mixture reads its domains in turns; take sequence or batch"
 
 
 class Reading(Protocol):

@@ -47,24 +47,17 @@ class Curriculum:
     def __init__(self, folder: Path, plan: Plan, batches: Batches, rounds: Rounds, streams: Streams) -> None:
         self.folder = folder / "rounds"
         self.batches, self.rounds, self.streams = batches, rounds, streams
-        fractions = rounds.ends()
-        self.number = len(fractions)
-        self._ends = [plan.end(fraction) for fraction in fractions]
+        self._ends = ends(plan, rounds)
+        self.number = len(self._ends)
         self._reviews: dict[int, Review] = {}
         self._readings: dict[int, Reading] = {}
         self._units: Units | None = None
         if self.number > 1 or rounds.forgetting:
-            self._units = self._cut(self._ends)
+            self._units = self._cut()
 
-    def _cut(self, ends: list[int | None]) -> Units:
-        first = ends[0]
-        if first is None:
-            raise UserError("budget: rounds need planned steps, which seconds do not give; take budget=tokens")
-        for later in range(1, self.number):
-            if ends[later] == ends[later - 1]:
-                raise UserError(
-                    f"rounds: {ends[-1]} steps leave none for round {later + 1}; raise budget.amount or rounds.rate"
-                )
+    def _cut(self) -> Units:
+        first = self._ends[0]
+        assert first is not None
         units = self.batches.units(self.rounds.unit, first)
         if units.count < 2:
             raise UserError(
@@ -206,6 +199,23 @@ class Curriculum:
         told: dict[str, Any] = {"round": round + 1, "steps": self._ends[0], "unit": self.rounds.unit}
         seed = self.streams.seed("select", round)
         return json.dumps({**told, "selection": selection, "seed": seed}, sort_keys=True)
+
+
+def ends(plan: Plan, rounds: Rounds) -> list[int | None]:
+    """Steps done when each round is over; None where a clock tells.
+
+    Raises:
+        UserError: the rounds do not fit the budget.
+    """
+    found = [plan.end(fraction) for fraction in rounds.ends()]
+    if found[0] is None and (len(found) > 1 or rounds.forgetting):
+        raise UserError("budget: rounds need planned steps, which seconds do not give; take budget=tokens")
+    for later in range(1, len(found)):
+        if found[later] == found[later - 1]:
+            raise UserError(
+                f"rounds: {found[-1]} steps leave none for round {later + 1}; raise budget.amount or rounds.rate"
+            )
+    return found
 
 
 def _read(path: Path, about: str) -> dict[str, np.ndarray] | None:

@@ -13,6 +13,7 @@ class Bytes(Trainer):
     """The bytes of UTF-8: id b is byte b, 256 and 257 are the special tokens. The text that it is given is not read."""
 
     vocab = 256 + 2
+    reads = False
 
     def train(self, texts: Texts) -> Tokenizer:
         vocabulary = {letter: byte for byte, letter in enumerate(LETTERS)}

@@ -30,6 +30,8 @@ class File(Trainer):
         UserError: there is no such file, or it is not exact; the message says in what.
     """
 
+    reads = False
+
     def __init__(self, path: str) -> None:
         self.path = Path(path).expanduser()
         try:
