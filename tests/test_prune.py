@@ -103,8 +103,7 @@ def test_sizes_are_met_and_nothing_is_out_of_reach(kind: str) -> None:
         assert origin.hash == made.hash
         assert [made.pieces[index] for index in origin.ids_V] == small.pieces
         assert origin.ids_V[[small.bos, small.eos]].tolist() == [made.bos, made.eos]
-        assert origin.report["unreachable"] == 0
-        assert len(unreachable(small)) == origin.report["unreachable_before"]
+        assert len(unreachable(small)) == origin.report["unreachable"] == origin.report["unreachable_before"]
         assert small.encode("") == []
 
 
@@ -130,6 +129,19 @@ def test_a_piece_without_its_parts_is_found_out_of_reach() -> None:
     broken = Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(restricted(made.form, new))))
     assert not unreachable(made)
     assert unreachable(broken)
+
+
+def test_pieces_that_the_original_could_not_reach_are_counted() -> None:
+    form = original("letters").form
+    form["model"]["merges"] = form["model"]["merges"][1:]
+    made = Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(form)))
+    lost = unreachable(made)
+    assert len(lost) > 1
+    whole, fewer = (prune(made, count(made, TEXTS), vocab=made.vocab_size - spare) for spare in (0, len(lost)))
+    for small, left in ((whole, len(lost)), (fewer, 0)):
+        assert small.origin is not None
+        assert len(unreachable(small)) == left
+        assert (small.origin.report["unreachable"], small.origin.report["unreachable_before"]) == (left, left)
 
 
 def hand_made(merges: list[tuple[str, str]]) -> Tokenizer:

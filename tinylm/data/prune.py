@@ -76,8 +76,8 @@ def prune(
         coverage: or the part of the counted tokens that the kept ids are at least, in (0, 1]. One of the two is given.
 
     The origin's report: ``original_vocab``, ``vocab``, ``coverage``; ``bytes_per_token_before`` (of what was counted);
-    ``closure`` (ids kept for closure only); ``unreachable`` (pieces that no text encodes to, though the original used
-    them; 0, or it is refused) and ``unreachable_before`` (kept pieces that the original could not reach either).
+    ``closure`` (ids kept for closure only); ``unreachable`` (kept pieces that no text encodes to) and
+    ``unreachable_before`` (those of them that the original could not reach either: all, or it is refused).
 
     Raises:
         UserError: ``vocab`` is below what cannot be deleted or above what there is, or a piece would be
@@ -102,7 +102,7 @@ def prune(
         "coverage": kept.coverage,
         "bytes_per_token_before": bytes_per_token(original, counts_V),
         "closure": kept.closure,
-        "unreachable": 0,
+        "unreachable": len(still),
         "unreachable_before": len(still & lost),
     }
     pruned.origin = Origin(original.hash, np.array(kept.ids, dtype=np.int64), report)
