@@ -87,16 +87,20 @@ def test_arms_beside_one_another_are_no_ladder(tmp_path: Path) -> None:
     assert rungs(Claim.parse({**ladder(tmp_path / "other").claim, "arms": branching})) == []
 
 
+SCORED = {"scoring_flops": 20.0, "scoring_seconds": 7.0}
+
+
 def test_what_was_computed_elsewhere_is_charged(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path / "runs")
     for seed in range(2):
         sweep.run("d4", seed, 1.9, cost={"flops": 100.0, "scoring_flops": 0.0})
-        sweep.run("d8", seed, 1.8, cost={"flops": 100.0, "scoring_flops": 20.0, "parent_flops": 300.0})
+        sweep.run("d8", seed, 1.8, cost={"flops": 100.0, **SCORED, "parent_flops": 300.0})
     manifest = sweep.manifest()
     assert manifest.claim is not None
     plain, child = charged_table(by_arm(sweep.frame(), manifest), manifest.claim).to_dict("records")
     assert (plain["FLOPs charged"], child["FLOPs charged"]) == ("100", "400")  # scoring is in the 100 already
     assert (child["of them scoring"], child["parent's FLOPs"], child["beside the baseline"]) == ("20", "300", "4.00 ×")
+    assert (plain["seconds scoring"], child["seconds scoring"]) == ("0", "7")
     nothing = Sweep(tmp_path / "nothing").arm("d4", [1.9])
     assert charged_table(by_arm(nothing.frame(), nothing.manifest()), manifest.claim).empty
 

@@ -316,6 +316,7 @@ def test_one_round_is_the_single_round(tmp_path: Path) -> None:
         assert all(p.equal(q) for p, q in zip(single.parameters(), other.parameters(), strict=True))
         assert lines(tmp_path / name) == lines(tmp_path / "single")
         assert (answer.flops, answer.scoring_flops, len(answer.rounds)) == (plain.flops, 0.0, int(rounds.forgetting))
+        assert answer.scoring_seconds == 0
     assert json.loads((tmp_path / "back" / "status.json").read_text())["phase"] == "trained"
     losses = [
         tiny_run.token_nats(single.eval(), batch, "fp32").sum().item() / batch.tokens
@@ -399,8 +400,14 @@ def test_a_stop_signal_while_scoring_is_heard(reference: Path, tmp_path: Path) -
             tiny_run.run(tmp_path, chosen)
         assert json.loads((tmp_path / "status.json").read_text())["phase"] == "interrupted"
         assert (seen, load_file(tmp_path / "rounds/scoring.safetensors")["step"]) == (5, 5)
-        model, _ = tiny_run.run(tmp_path, chosen)
+        told = tmp_path / "rounds" / "seconds.json"
+        told.write_text(json.dumps({"1": 100.0}))  # as if those five had been slow
+        model, answer = tiny_run.run(tmp_path, chosen)
     assert seen == 3 * 20
+    assert 100 < answer.scoring_seconds < 100 + 60
+    assert answer.scoring_seconds == pytest.approx(sum(json.loads(told.read_text())[number] for number in ("1", "2")))
+    assert json.loads(told.read_text())["3"] <= answer.watch_seconds
+    assert answer.seconds < 100
     final = load_file(reference / "final.safetensors")
     assert all((parameter.detach().numpy() == final[name]).all() for name, parameter in model.named_parameters())
 

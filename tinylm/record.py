@@ -49,8 +49,8 @@ class RunRecord:
             ``shape`` as solved, ``solver`` (what it aimed at and missed by).
         cost: tokens, bytes, flops, seconds (training steps), compile_seconds, watch_seconds (scores on the way),
             evaluate_seconds, wall_seconds, tokens_per_second, peak_memory_bytes, energy_joules (None unless measured);
-            scoring_flops (part of flops: what choosing the text of later rounds took); exposures (how often a fact was
-            read, the mean over the table, where the text has one).
+            scoring_flops (part of flops: what choosing the text of later rounds took) and scoring_seconds (no part of
+            seconds); exposures (how often a fact was read, the mean over the table, where the text has one).
         provenance: corpus, tokenizer and store hashes, package versions, code version, processor, gpu (the card's
             name, where one was used), threads, precision, initialisation, start and end time (UTC); ``evaluators``:
             their versions; ``evaluations``: task -> its version and what else goes with its scores;

@@ -24,9 +24,10 @@ _SPENT = {
     "cost.energy_joules": "energy (J)",
 }
 _TUNING = "tuning_flops"  # of all runs that chose an arm's tuned values
-# FLOPs beside the training's own; those of scoring are part of it.
+# FLOPs beside the training's own; those of scoring are part of it, and its seconds are none.
+_SCORING = {"cost.scoring_flops": "of them scoring", "cost.scoring_seconds": "seconds scoring"}
 _ELSEWHERE = {
-    "cost.scoring_flops": "of them scoring",
+    **_SCORING,
     _TUNING: "tuning FLOPs",
     "cost.parent_flops": "parent's FLOPs",
     "cost.initialise_flops": "initialising FLOPs",
@@ -229,7 +230,7 @@ def charged_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
         return pd.DataFrame()
     names = {"cost.flops": "training FLOPs", **elsewhere}
     spent = compared[list(names)].astype(float).fillna(0.0).assign(arm=compared["arm"])
-    spent["charged"] = spent[[column for column in names if column != "cost.scoring_flops"]].sum(axis=1)
+    spent["charged"] = spent[[column for column in names if column not in _SCORING]].sum(axis=1)
     means = spent.groupby("arm", sort=False).mean()
     charged = {str(arm): float(value) for arm, value in means["charged"].items()}
     beside = claim.baseline if claim.baseline in charged else min(charged, key=charged.__getitem__)

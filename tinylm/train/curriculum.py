@@ -2,7 +2,8 @@
 
 ``folder/rounds/review-<n>.safetensors`` holds the losses at the end of round n and the units that were drawn for the
 next, with what they were drawn from. It is written once, whole, before the next round begins, so a run that goes on
-inside that round reads the same text. ``scoring.safetensors`` beside it is a scoring that was cut short.
+inside that round reads the same text. ``scoring.safetensors`` beside it is a scoring that was cut short,
+``seconds.json`` how long each took, whichever process made it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from torch import Tensor
 from tinylm.batch import IGNORE, Batch
 from tinylm.data.units import Reading, Units
 from tinylm.errors import UserError
-from tinylm.record import write_bytes
+from tinylm.record import write_bytes, write_json
 from tinylm.streams import Streams
 from tinylm.train.budget import Plan
 from tinylm.train.recipe import Batches
 from tinylm.train.review import Review, mean_losses
 from tinylm.train.slots import Rounds
+
+SECONDS = "seconds.json"
 
 
 class Curriculum:
@@ -116,6 +119,11 @@ class Curriculum:
         assert review is not None
         return review.positions
 
+    def seconds(self) -> list[float]:
+        """How long each round's scoring took, in the order of the rounds; 0 where there was none or it was not told."""
+        told = _told(self.folder / SECONDS)
+        return [told.get(str(round + 1), 0.0) for round in range(self.number)]
+
     def reviews(self) -> list[Review]:
         """Of all rounds that were scored."""
         found = (self.review(round) for round in range(self.number) if self.looks_back(round))
@@ -145,15 +153,23 @@ class Curriculum:
         assert units is not None
         assert last is not None
         partial, saved_at = self.folder / "scoring.safetensors", time.monotonic()
-        held = _read(partial, about) or {
+        found, begun = _read(partial, about), saved_at
+        spent = 0.0 if found is None else self.seconds()[round]
+        held = found or {
             "nats_N": np.zeros(units.count),
             "tokens_N": np.zeros(units.count, np.int64),
             "positions": np.array(0),
             "step": np.array(0),
         }
+
+        def tell_seconds() -> None:
+            taken = {str(round + 1): spent + time.monotonic() - begun}
+            write_json(self.folder / SECONDS, {**_told(self.folder / SECONDS), **taken})
+
         for place in range(int(held["step"]), last):
             stopped = stop()
             if stopped or time.monotonic() - saved_at >= save_seconds:
+                tell_seconds()
                 write_bytes(partial, save(held, {"about": about}))
                 saved_at = time.monotonic()
             if stopped:
@@ -176,6 +192,7 @@ class Curriculum:
             held["read_M"] = before.next_M
         if round < self.number - 1:
             held["next_M"] = self._draw(round, mean_losses(held["nats_N"], held["tokens_N"]))
+        tell_seconds()
         write_bytes(self._path(round), save(held, {"about": about}))
         partial.unlink(missing_ok=True)
         return ""
@@ -199,6 +216,15 @@ class Curriculum:
         told: dict[str, Any] = {"round": round + 1, "steps": self._ends[0], "unit": self.rounds.unit}
         seed = self.streams.seed("select", round)
         return json.dumps({**told, "selection": selection, "seed": seed}, sort_keys=True)
+
+
+def _told(path: Path) -> dict[str, float]:
+    """Round, from 1, -> seconds; empty where nothing is told."""
+    try:
+        told: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told
 
 
 def ends(plan: Plan, rounds: Rounds) -> list[int | None]:

@@ -118,6 +118,9 @@ def _answer(session: Session) -> Fit:
     state["steps"] = state.pop("step")
     state["tokens_per_second"] = state["tokens"] / state["seconds"] if state["seconds"] else 0.0
     del state["sums"], state["count"]
+    *chosen, measured = session.curriculum.seconds()
+    state["scoring_seconds"] = sum(chosen)
+    state["watch_seconds"] += measured  # nothing is chosen after the last round
     state["rounds"] = [review.summary() for review in session.curriculum.reviews()]
     rounds = session.recipe.rounds
     if rounds.selection is not None and not rounds.selection.blind:

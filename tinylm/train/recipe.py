@@ -110,7 +110,8 @@ class Fit:
     """What a fit cost.
 
     seconds: training steps with their data; compilation, scores and checkpoints excluded.
-    watch_seconds: scores on the way.
+    watch_seconds: scores on the way, and of the first round's text after the last.
+    scoring_seconds: choosing the text of later rounds; no part of ``seconds``.
     tokens: scored targets.  flops: by the model's own account, over all positions, padding included.
     scoring_flops: the part of ``flops`` that went into choosing the text of later rounds.
     resumed: how often it went on from a checkpoint.
@@ -129,6 +130,7 @@ class Fit:
     resumed: int
     compiled: bool
     watch_seconds: float = 0.0
+    scoring_seconds: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
