@@ -319,10 +319,13 @@ def test_a_child_that_goes_on_keeps_its_first_weights(tmp_path: Path, monkeypatc
             invoke(words, command="")
         assert len(filled) == times
     monkeypatch.setattr(lifecycle, "fit", fit)
+    life = json.loads((folder / "wall.json").read_text())
+    (folder / "wall.json").write_text(json.dumps({**life, "before": life["before"] + 500}))
     again = invoke(words, command="").record
     assert again is not None
     assert len(filled) == 2
     assert again.cost["resumed"] > 0
     assert again.metrics == whole.metrics
     assert again.cost["parent_flops"] == told["cost"]["flops"] + 15
-    assert not list(folder.glob("initial.*"))
+    assert again.cost["wall_seconds"] > 500
+    assert not [*folder.glob("initial.*"), *folder.glob("wall.*")]

@@ -19,6 +19,8 @@ from lightning.fabric.utilities.optimizer import _optimizer_to_device
 from safetensors.torch import load_file
 
 from tinylm.errors import UserError
+from tinylm.record import write_json
+from tinylm.runs.wall import Wall
 from tinylm.train.budget import Seconds, Steps
 from tinylm.train.checkpoint import Checkpoints, place_counts
 from tinylm.train.recipe import Machine
@@ -95,6 +97,32 @@ def test_kills_at_random_points_leave_no_trace(name: str, references: dict[str, 
     assert finish(start(tmp_path, name, checkpoint_seconds=0.02)) == 0
     assert_same(tmp_path, references[name])
     assert json.loads((tmp_path / "fit.json").read_text())["resumed"] >= 2
+
+
+def test_the_wall_clock_counts_the_processes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as they lived, and only where something of theirs is gone on from."""
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+
+    def live(seconds: float, *left: str) -> float:
+        nonlocal now
+        wall = Wall(tmp_path, ("checkpoint", "initial.json"))
+        now += seconds
+        write_json(tmp_path / "status.json", {"updated": now})
+        for name in left:
+            (tmp_path / name).touch()
+        told = wall.seconds()
+        now += 5000.0  # nobody works on it
+        return told
+
+    assert live(10) == 10
+    assert live(20, "checkpoint") == 20  # the first left nothing
+    assert live(3) == 23
+    (tmp_path / "checkpoint").unlink()
+    (tmp_path / "initial.json").touch()
+    assert live(4) == 27
+    (tmp_path / "status.json").write_text("{")  # torn: it is not known how long it lived
+    assert live(1) == 24
 
 
 def test_a_killed_compiled_run_ends_in_the_same_bits(references: dict[str, Path], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.synthetic_sweep import D4, D8, Sweep
 from tinylm.cli.main import dispatch
 from tinylm.errors import UserError
+from tinylm.record import wall_seconds
 from tinylm.report.arms import by_arm
 from tinylm.report.ledger import ledger, ledger_table
 from tinylm.report.site import Site, by_source, paper, summary, write_site
@@ -108,6 +109,17 @@ def test_the_command_writes_it_or_says_in_a_line_why_not(
     assert str(tmp_path / "reports" / "index.html") in told
     assert (tmp_path / "reports" / "planned" / "report.html").is_file()
     assert ">0 of 2</td>" in (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
+
+
+def test_hours_are_never_fewer_than_their_parts(tmp_path: Path) -> None:
+    """Records of runs that went on from a checkpoint told the last process's time as that of the whole."""
+    resumed = {"seconds": 3600.0, "watch_seconds": 360.0, "wall_seconds": 900.0}
+    sweep = Sweep(tmp_path / "runs")
+    sweep.run("d4", 0, 1.9, cost=resumed)
+    sweep.run("d8", 0, 1.9, cost={**resumed, "wall_seconds": 7200.0})
+    (row,) = ledger(by_arm(sweep.frame(), sweep.manifest())).query("stage == 'all'").to_dict("records")
+    assert row["hours"] == pytest.approx(1.1 + 2)
+    assert [wall_seconds(cost) for cost in (resumed, {"seconds": 5}, {}, {"wall_seconds": 7.0})] == [3960, 5, 0, 7]
 
 
 def test_the_ledger_counts_every_run_once_and_energy_only_where_it_was_measured(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ A run lives in ``root/<key>/``::
     weights.safetensors, tokenizer.json, model.json   what `tinylm.load` needs (where weights are kept)
     tokenizer.origin.json                             what the tokenizer was pruned from, if it was
     rounds/          losses of the first round's text and what was drawn from it (where there are rounds)
-    checkpoint/      while the run is unfinished
+    checkpoint/, wall.json   while the run is unfinished
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import dataclasses
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -48,9 +49,10 @@ class RunRecord:
         accounting: ``parameters`` {total, active, body, embedding, head, ...}, ``flops_per_token`` (training),
             ``shape`` as solved, ``solver`` (what it aimed at and missed by).
         cost: tokens, bytes, flops, seconds (training steps), compile_seconds, watch_seconds (scores on the way),
-            evaluate_seconds, wall_seconds, tokens_per_second, peak_memory_bytes, energy_joules (None unless measured);
-            scoring_flops (part of flops: what choosing the text of later rounds took) and scoring_seconds (no part of
-            seconds); exposures (how often a fact was read, the mean over the table, where the text has one).
+            evaluate_seconds, wall_seconds (from start to end, of all processes that worked on it), tokens_per_second,
+            peak_memory_bytes, energy_joules (None unless measured); scoring_flops (part of flops: what choosing the
+            text of later rounds took) and scoring_seconds (no part of seconds); exposures (how often a fact was read,
+            the mean over the table, where the text has one).
         provenance: corpus, tokenizer and store hashes, package versions, code version, processor, gpu (the card's
             name, where one was used), threads, precision, initialisation, start and end time (UTC); ``evaluators``:
             their versions; ``evaluations``: task -> its version and what else goes with its scores;
@@ -99,6 +101,19 @@ class RunRecord:
         if newer:
             raise UserError(f"{path} has schema {record.schema}; this version reads up to {SCHEMA}")
         return record
+
+
+PARTS_OF_WALL = tuple(
+    f"{part}seconds" for part in ("", "compile_", "watch_", "scoring_", "initialise_", "evaluate_")
+)  # of a record's cost
+
+
+def wall_seconds(cost: Mapping[str, Any]) -> float:
+    """From start to end, of a record's cost; 0 where nothing is known.
+
+    Records of runs that went on from a checkpoint once told of their last process alone: never less than the parts.
+    """
+    return max(float(cost.get("wall_seconds") or 0), sum(float(cost.get(name) or 0) for name in PARTS_OF_WALL))
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -11,7 +11,7 @@ from tinylm.cli.parser import Parser
 from tinylm.cli.scores import score_lines
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError, nearest
-from tinylm.record import RunRecord
+from tinylm.record import RunRecord, wall_seconds
 
 RUN = """Train and score one variant. Overrides are Hydra's: group=option, key.path=value.
 
@@ -128,7 +128,7 @@ def _closing(record: RunRecord, root: Path) -> str:
         metric = record.metrics.get("bits_per_byte")
         score = f"{metric:.4f} bits per byte on test text" if metric is not None else "no score"
         total = record.accounting.get("parameters", {}).get("total", 0)
-        seconds = record.cost.get("wall_seconds") or 0
+        seconds = wall_seconds(record.cost)
         spent = f"{total:,} parameters, {record.cost.get('tokens', 0):,} tokens, {seconds:,.0f} s"
         return f"{record.key}: {score}; {spent}; {where}"
     error = record.error or {}

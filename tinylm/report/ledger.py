@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tinylm.record import PARTS_OF_WALL
 from tinylm.report.wording import amount
 
 _STAGES = {"compare": "comparing", "tune": "tuning", "parent": "parents"}
@@ -14,9 +15,9 @@ JOULES = 3.6e6  # a kilowatt hour
 def ledger(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a stage that has runs, and at the end ``all``; every run counts once, where it is needed first.
 
-    Columns: ``stage``; ``planned``, ``done``, ``diverged``, ``failed`` (runs); ``hours`` (from start to end, training
-    alone where no more is known), ``training hours``, ``tokens``, ``bytes``, ``FLOPs`` (training and initialising);
-    ``energy`` (kilowatt hours, of the ``metered`` runs alone: NaN where none was measured).
+    Columns: ``stage``; ``planned``, ``done``, ``diverged``, ``failed`` (runs); ``hours`` (from start to end, and never
+    less than the parts that are told), ``training hours``, ``tokens``, ``bytes``, ``FLOPs`` (training and
+    initialising); ``energy`` (kilowatt hours, of the ``metered`` runs alone: NaN where none was measured).
 
     Args:
         runs: of `tinylm.report.arms.by_arm`.
@@ -56,12 +57,14 @@ def energy(hours: float, metered: int, done: int) -> str:
 
 def _row(title: str, runs: pd.DataFrame) -> dict[str, object]:
     training = _numbers(runs, "cost.seconds")
+    parts = pd.concat([_numbers(runs, f"cost.{name}") for name in PARTS_OF_WALL], axis=1).sum(axis=1)
+    wall = _numbers(runs, "cost.wall_seconds").fillna(0.0).clip(lower=parts)
     joules = _numbers(runs, "cost.energy_joules")
     return {
         "stage": title,
         "planned": len(runs),
         **{status: int((runs["status"] == status).sum()) for status in ("done", "diverged", "failed")},
-        "hours": float(_numbers(runs, "cost.wall_seconds").fillna(training).sum()) / 3600,
+        "hours": float(wall.sum()) / 3600,
         "training hours": float(training.sum()) / 3600,
         **{name: float(sum(_numbers(runs, column).sum() for column in parts)) for name, parts in _SUMS.items()},
         "energy": float(joules.sum()) / JOULES if joules.notna().any() else float("nan"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinylm.record import RunRecord
+from tinylm.record import RunRecord, wall_seconds
 from tinylm.report.history import read_history
 from tinylm.report.portable import portable
 from tinylm.report.wording import amount
@@ -182,7 +182,7 @@ def _data(record: RunRecord) -> str:
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
-    parts = [_hours(cost.get("wall_seconds") or cost.get("seconds"))]
+    parts = [_hours(wall_seconds(cost))]
     parts += [f"{amount(cost['flops'])} FLOPs"] if cost.get("flops") else []
     parts += [f"{amount(cost['bytes'])} bytes read"] if cost.get("bytes") else []
     parts += [f"{cost['energy_joules'] / 3.6e6:.3g} kWh"] if cost.get("energy_joules") else []

@@ -29,11 +29,13 @@ from tinylm.runs.best import Best
 from tinylm.runs.documents import Documents
 from tinylm.runs.energy import Energy
 from tinylm.runs.failure import spent
+from tinylm.runs.initial import NAME as INITIAL
 from tinylm.runs.initial import forget, initialise
 from tinylm.runs.items import write_items
 from tinylm.runs.parts import Parts
 from tinylm.runs.provenance import environment
 from tinylm.runs.routing import layers
+from tinylm.runs.wall import Wall
 from tinylm.runs.watch import Watch
 from tinylm.streams import Streams
 from tinylm.train.fit import fit
@@ -73,7 +75,7 @@ class _Run:
 
     def __init__(self, parts: Parts, folder: Path, energy: Energy) -> None:
         self.parts, self.folder, self.energy = parts, folder, energy
-        self.started = time.time()
+        self.wall = Wall(folder, ("checkpoint", INITIAL))
         self.streams = Streams(parts.settings.seed, parts.settings.streams)
         self.record = RunRecord(
             key=parts.key, status="done", config=parts.config, choices=parts.choices, provenance=dict(environment())
@@ -106,7 +108,7 @@ class _Run:
             "precision": parts.settings.precision,
             "machine": asdict(parts.machine),
             "initialisation": initial.chain,
-            "started": _utc(self.started),
+            "started": _utc(self.wall.began),
         }
         if prepared.tokenizer.origin is not None:
             before = prepared.tokenizer.origin.report["original_vocab"]
@@ -193,7 +195,7 @@ class _Run:
 
     def _spent(self) -> dict[str, Any]:
         """What a run that diverged had cost."""
-        return {**spent(self.folder), "wall_seconds": time.time() - self.started}
+        return {**spent(self.folder), "wall_seconds": self.wall.seconds()}
 
     def _score(self, subject: Subject) -> None:
         """Score once, by every evaluator that the config names."""
@@ -211,7 +213,7 @@ class _Run:
                 tables[name] = scores.items
         self.record.items = write_items(self.folder, tables)
         self.record.cost["evaluate_seconds"] = time.time() - begun
-        self.record.cost["wall_seconds"] = time.time() - self.started
+        self.record.cost["wall_seconds"] = self.wall.seconds()
 
     def _meter(self) -> None:
         """The energy, but of a run that was killed in between: what it took before is not known."""
@@ -233,6 +235,7 @@ class _Run:
 
         rmtree(self.folder / "checkpoint", ignore_errors=True)
         (self.folder / "status.json").unlink(missing_ok=True)
+        self.wall.forget()
         forget(self.folder)
 
     def _say(self, phase: str, fraction: float | None) -> None:
