@@ -23,6 +23,7 @@ from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.rank_correlation import rank_correlation
 from tinylm.report.sample import Sample
+from tinylm.report.study import Study
 from tinylm.report.verdicts import Estimate
 from tinylm.report.wording import answer
 
@@ -217,6 +218,19 @@ def test_a_mean_over_parents_counts_each_once(tmp_path: Path) -> None:
     (found,) = sweep.verdicts().estimates
     assert (found.n, found.verdict) == (3, "undecided")
     assert found.value == pytest.approx(0.1 / 3)
+
+
+def test_a_study_at_a_glance_tells_no_number_without_its_interval(tmp_path: Path) -> None:
+    arms = {**CLAIM["arms"], "d8": {**CLAIM["arms"]["d8"], "claim": "deeper is better"}}
+    it = {"kind": "mean", "metric": "skip", "arm": "d8", "region": [0.0, None], "claim": "layers are missed"}
+    sweep = Sweep(tmp_path / "depth_width" / "runs", arms=arms, seeds=[0, 1, 2], estimates={"it": it})
+    for seed, value in enumerate((1.0, 1.2, 1.1)):
+        sweep.run("d4", seed, 1.9 + 0.01 * seed)
+        sweep.tell(sweep.run("d8", seed, 1.88 + 0.012 * seed), skip=value)
+    sweep.manifest()
+    deeper, missed = Study(["depth_width"], tmp_path).glance()["found"]
+    assert deeper == "−0.0180 ± 0.0050, n = 3: better"
+    assert missed == "+1.10 (+0.85 to +1.35), n = 3"
 
 
 def one_rate_short(runs: pd.DataFrame) -> pd.DataFrame:

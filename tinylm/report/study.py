@@ -15,6 +15,7 @@ from tinylm.report.figures.forest import differences
 from tinylm.report.figures.style import colours, rendered
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.tables import estimate_table, verdict_table
+from tinylm.report.wording import difference, interval, value
 
 
 class Study:
@@ -59,10 +60,10 @@ class Study:
             verdicts = compare(name, root)
             for item in verdicts.comparisons:
                 if item.claim:
-                    found = "–" if item.delta is None else f"{item.delta:+.3f}, n = {item.n}: {item.verdict}"
+                    found = "–" if item.delta is None else f"{difference(item)}, n = {item.n}: {item.verdict}"
                     rows.append({"sweep": name, "claim": item.claim, "found": found, "outcome": item.outcome})
             for estimate in verdicts.estimates:
-                found = "–" if estimate.value is None else f"{estimate.value:+.3g}, n = {estimate.n}"
+                found = "–" if estimate.value is None else f"{value(estimate)} ({interval(estimate)}), n = {estimate.n}"
                 rows.append({"sweep": name, "claim": estimate.claim, "found": found, "outcome": estimate.verdict})
         return pd.DataFrame(rows)
 
