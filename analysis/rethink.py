@@ -87,8 +87,9 @@ if found := study.placed("pangu_pi"):
 study.tell("inherit_layers")
 
 # %% [markdown]
-# What the parents lose where one of their layers is skipped (the paper: most at the first and the last), how the
-# children learn, and what all this costs once the parent is charged:
+# The estimate takes the mean of the first and the last layer, and a first layer that is missed much confirms it alone:
+# what is known of each, the figure shows. What the parents lose where one of their layers is skipped (the paper: most
+# at the first and the last), how the children learn, and what all this costs once the parent is charged:
 
 # %%
 if found := study.placed("inherit_layers"):

@@ -20,7 +20,7 @@ class LayerSkip(Evaluator):
 
     Scores: ``skip_00``, ``skip_01``, ...: bits a byte above the whole model's, a layer each. From 3 layers on
     ``skip_ends_over_middle``: the mean of the first and the last minus that of the others, above 0 where the curve is
-    high at its ends (the paper's U).
+    high at its ends (the paper's U) or at one of them: which, the layers' own scores tell.
 
     Args:
         split: which documents.
