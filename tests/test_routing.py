@@ -6,11 +6,21 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_model import SHAPE
 
 from tests.commands import SMALL, text_files, tinylm
+from tinylm.model.ffn.moe import MoE
+from tinylm.model.ffn.random_routed import RandomRouted
+from tinylm.model.ffn.swiglu import SwiGLU
+from tinylm.model.slots import FFN
 from tinylm.report.collect import collect
 from tinylm.report.history import history
 from tinylm.runs.routing import layers
+
+
+def stack(ffn: FFN) -> list[FFN]:
+    """A dense layer and a sparse one."""
+    return [SwiGLU(SHAPE, 0), ffn]
 
 
 def lines(path: Path, loads: list[list[float]], **others: float) -> Path:
@@ -24,15 +34,44 @@ def lines(path: Path, loads: list[list[float]], **others: float) -> Path:
 
 
 def test_the_last_tenth_of_the_loads_counts(tmp_path: Path) -> None:
+    one = stack(MoE(SHAPE, 1, experts=4, k=1))
     early = [[1.0, 0.0, 0.0, 0.0]] * 18
     late = [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]  # each step has half of the experts idle, both together none
-    told, warnings = layers(lines(tmp_path / "history.jsonl", [*early, *late], **{"stat/blocks.1.ffn.dropped": 0.25}))
+    told, warnings = layers(
+        lines(tmp_path / "history.jsonl", [*early, *late], **{"stat/blocks.1.ffn.dropped": 0.25}), one
+    )
     assert told == {"dead_01": 0.0, "dropped_01": 0.25, "largest_share_01": 0.25, "load_entropy_01": pytest.approx(1.0)}
     assert warnings == []
-    told, warnings = layers(lines(tmp_path / "history.jsonl", early))
+    told, warnings = layers(lines(tmp_path / "history.jsonl", early), one)
     assert (told["dead_01"], told["load_entropy_01"]) == (0.75, 0.0)
-    assert warnings == ["the router of layer 1 collapsed: most text goes to few of its 4 experts"]
-    assert layers(lines(tmp_path / "history.jsonl", [])) == ({}, [])
+    assert warnings == ["layer 1 collapsed: its router sends most text to few of its 4 experts"]
+    assert layers(lines(tmp_path / "history.jsonl", []), one) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("load", "k", "collapsed"),
+    [
+        ([0.5, 0.5, 0.0, 0.0], 2, True),  # every token to the same two: no load of k = 2 is less even
+        ([0.5, 0.5, 0.0], 2, True),
+        ([0.25] * 4 + [0.0] * 4, 4, True),
+        ([0.4, 0.4, 0.1, 0.1], 2, False),
+        ([0.4, 0.3, 0.3, 0.0], 2, False),  # one dead expert is told by its number
+        ([0.25] * 4, 2, False),
+        ([0.5, 0.5], 2, False),  # a token has all of them
+        ([0.6, 0.4, 0.0, 0.0], 1, True),
+        ([0.4, 0.3, 0.3, 0.0], 1, False),
+    ],
+)
+def test_a_collapse_is_what_k_experts_leave_open(tmp_path: Path, load: list[float], k: int, collapsed: bool) -> None:
+    ffns = stack(MoE(SHAPE, 1, experts=len(load), k=k))
+    told, warnings = layers(lines(tmp_path / "history.jsonl", [load] * 20), ffns)
+    assert bool(warnings) == collapsed, told
+
+
+def test_a_layer_without_a_router_is_not_said_to_have_one(tmp_path: Path) -> None:
+    path = lines(tmp_path / "history.jsonl", [[1.0, 0.0, 0.0, 0.0]] * 20)
+    _, warnings = layers(path, stack(RandomRouted(SHAPE, 1, experts=4)))
+    assert warnings == ["layer 1 collapsed: its table sends most text to few of its 4 experts"]
 
 
 def test_a_sparse_run_tells_of_its_experts(tmp_path: Path) -> None:

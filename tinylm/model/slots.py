@@ -95,6 +95,8 @@ class FFN(Slot):
 
     causal_train: bool = True  # some options let a later token touch an earlier one in training
     causal_eval: bool = True
+    k: int = 1  # experts of a token, where there are any
+    sender: ClassVar[str] = "router"  # what sends a token to its experts, in a word
 
     @abstractmethod
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]: ...

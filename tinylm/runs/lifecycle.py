@@ -189,7 +189,7 @@ class _Run:
             kept = {name: told[name] for name in ("loss", "forgetting", "tilt") if name in told}
             self.record.metrics |= {f"round_{told['round']}_{name}": value for name, value in kept.items()}
         self.record.cost = {**spent, **self.parts.corpus.seen(spent["bytes"])}
-        told, collapsed = layers(self.folder / "history.jsonl")
+        told, collapsed = layers(self.folder / "history.jsonl", [block.ffn for block in model.layers()])
         self.record.metrics |= told
         self.record.warnings = [*self.record.warnings, *collapsed]
 

@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from tinylm.model.slots import FFN
 
 LAST = 0.1  # of the lines of history: one step alone may have met no text of a domain
 SIDE = re.compile(r"stat/blocks\.(\d+)\.ffn\.(\w+)")
 
 
-def layers(history: Path) -> tuple[dict[str, float], list[str]]:
+def layers(history: Path, ffns: Sequence[FFN]) -> tuple[dict[str, float], list[str]]:
     """Numbers of the record, and warnings, of the feed-forwards that tell any.
 
     ``<name>_<layer>`` is the mean over the last tenth of the history's lines. Of a routed layer ``load_entropy``
     (1: all experts alike, 0: one has all), ``largest_share`` and ``dead`` (share of the experts without a token) are of
     the experts' mean load over these lines, not the means of single steps'.
 
+    A warning is told by what k experts a token leave open: where all text goes to the same k of E, the load's entropy
+    is ln k and E - k experts are dead; it comes where the entropy is nearer to that than to ln E, or more than half of
+    these E - k are dead.
+
     Args:
         history: ``history.jsonl`` of a run that ended.
+        ffns: the model's feed-forwards, by layer.
     """
     lines = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
     told = [line for line in lines if any(name.startswith("stat/") for name in line)]
@@ -39,9 +46,19 @@ def layers(history: Path) -> tuple[dict[str, float], list[str]]:
             continue
         use = _use(mean)
         found |= {f"{part}_{layer:02d}": value for part, value in use.items()}
-        if len(mean) > 1 and (use["dead"] > 0.5 or use["load_entropy"] < 0.5):
-            warnings.append(f"the router of layer {layer} collapsed: most text goes to few of its {len(mean)} experts")
+        if _collapsed(use, len(mean), ffns[layer].k):
+            warnings.append(
+                f"layer {layer} collapsed: its {ffns[layer].sender} sends most text to few of its {len(mean)} experts"
+            )
     return dict(sorted(found.items())), warnings
+
+
+def _collapsed(use: Mapping[str, float], count: int, k: int) -> bool:
+    """Whether the load is nearer to the most uneven one that ``k`` of ``count`` experts a token can have."""
+    if k >= count:
+        return False  # a token has all of them
+    open_to = (use["load_entropy"] * math.log(count) - math.log(k)) / (math.log(count) - math.log(k))
+    return open_to < 0.5 or use["dead"] * count > (count - k) / 2
 
 
 def _use(share_E: np.ndarray) -> Mapping[str, float]:

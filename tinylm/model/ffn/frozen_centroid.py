@@ -35,6 +35,7 @@ class FrozenCentroid(FFN):
     """
 
     causal_train = False
+    sender = "nearest centroid"
     fixed = ("centroids",)
 
     def __init__(

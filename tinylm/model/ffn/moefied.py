@@ -38,6 +38,8 @@ class Moefied(FFN):
         UserError: k above E, or a hidden size that E does not divide.
     """
 
+    sender = "rating of parts"
+
     def __init__(self, shape: Shape, layer: int, experts: int = 8, k: int = 2, router: Router = "trained") -> None:
         super().__init__()
         if not 1 <= k <= experts:

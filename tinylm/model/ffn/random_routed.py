@@ -35,6 +35,7 @@ class RandomRouted(FFN):
         UserError: an empty group, a domain of the text without one, or text without domains.
     """
 
+    sender = "table"
     fixed = ("table",)
 
     def __init__(
