@@ -16,6 +16,7 @@ from tinylm.model.context import Context
 from tinylm.model.ffn.gelu import GELU
 from tinylm.model.ffn.moefied import Moefied, Router
 from tinylm.model.ffn.relu import ReLU
+from tinylm.model.ffn.relu2 import ReLU2
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
 from tinylm.streams import Streams
@@ -41,6 +42,13 @@ def test_all_parts_are_the_dense_layer(router: Any, kind: Any) -> None:
     assert said.scores["moefy_gap"] == pytest.approx(0, abs=1e-5)
     for layer in range(SHAPE.depth):
         assert sorted(torch.tensor(said.details["parts"][str(layer)]).bincount().tolist()) == [SHAPE.hidden // 6] * 6
+
+
+def test_all_parts_of_gelu_are_the_dense_layer() -> None:
+    child, parent, said = split(Moefy(any_unit=True, batches=2, epochs=2), dense=GELU, k=6, unit="gelu")
+    batch = random_batch(2, 20, seed=9)
+    torch.testing.assert_close(child(batch).hidden_BTD, parent(batch).hidden_BTD, rtol=1e-4, atol=1e-5)
+    assert said.scores["moefy_gap"] == pytest.approx(0, abs=1e-5)
 
 
 def test_a_part_is_what_its_units_are() -> None:
@@ -97,7 +105,17 @@ def test_clusters_are_found() -> None:
 def test_what_cannot_be_split_is_refused() -> None:
     with pytest.raises(UserError, match="hardly ever 0"):
         split(dense=GELU)
-    assert split(Moefy(any_unit=True), dense=GELU)[2].scores["moefy_gap"] != 0
+    with pytest.raises(UserError, match="has gelu and the child's parts relu"):
+        split(Moefy(any_unit=True), dense=GELU)
+    with pytest.raises(UserError, match="has relu and the child's parts gelu"):
+        split(unit="gelu")
+    with pytest.raises(UserError, match="has biases"):
+        split(Moefy(any_unit=True), dense=partial(GELU, bias=True), unit="gelu")
+    for any_unit in (False, True):
+        with pytest.raises(UserError, match="has relu2, and parts have relu or gelu"):
+            split(Moefy(any_unit=any_unit), dense=ReLU2)
+    with pytest.raises(UserError, match=r"gelu \(tanh\)"):
+        split(Moefy(any_unit=True), dense=partial(GELU, unit="tanh"), unit="gelu")
     with pytest.raises(UserError, match="SwiGLU"):
         split(Moefy(any_unit=True), dense=SwiGLU)
     with pytest.raises(UserError, match="does not divide"):

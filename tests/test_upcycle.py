@@ -21,6 +21,8 @@ from tinylm.model.ffn.gelu import GELU
 from tinylm.model.ffn.moe import MoE
 from tinylm.model.ffn.product_key import ProductKey
 from tinylm.model.ffn.random_routed import RandomRouted
+from tinylm.model.ffn.relu import ReLU
+from tinylm.model.ffn.relu2 import ReLU2
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
 from tinylm.model.mixed import mixed
@@ -40,6 +42,7 @@ def upcycled(
 
 EXACT = {
     "moe": (MoE, SwiGLU),
+    "moe of relu": (partial(MoE, unit="relu"), ReLU),
     "moe of gelu": (partial(MoE, unit="gelu", k=3), GELU),
     "a shared expert": (partial(MoE, shared=True), SwiGLU),
     "every second": (partial(mixed, sparse=MoE, dense=SwiGLU), SwiGLU),
@@ -105,6 +108,12 @@ def test_dropped_units_are_drawn_anew_in_all_matrices() -> None:
         (MoE, SwiGLU, {"depth": 3}, r"shape\.depth is 2"),
         (SwiGLU, SwiGLU, {}, "no experts to upcycle"),
         (partial(MoE, unit="gelu"), SwiGLU, {}, "gate.weight and no part"),
+        (partial(MoE, unit="gelu"), ReLU, {}, "has gelu in the child and relu in the parent"),
+        (partial(RandomRouted, unit="relu"), ReLU2, {}, "has relu in the child and relu2 in the parent"),
+        (partial(MoE, unit="gelu"), partial(GELU, unit="tanh"), {}, r"gelu in the child and gelu \(tanh\)"),
+        (partial(mixed, sparse=partial(MoE, unit="relu"), dense=GELU), ReLU, {}, "layer 0 has gelu in the child"),
+        (partial(ProductKey, keys=8, start="zero", dense="gelu"), ReLU, {}, "has gelu in the child and relu"),
+        (partial(MoE, unit="gelu"), partial(GELU, bias=True), {}, "up.bias and no part"),
     ],
 )
 def test_another_shape_is_refused(child: Any, dense: Any, shape: dict[str, Any], words: str) -> None:

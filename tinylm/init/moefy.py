@@ -13,11 +13,10 @@ from torch.nn import functional
 from tinylm.errors import UserError
 from tinylm.init.initialiser import Provenance, Sources
 from tinylm.init.reading import Meter, next_token_loss
-from tinylm.model.ffn.gelu import GELU
 from tinylm.model.ffn.moefied import Moefied
-from tinylm.model.ffn.relu import ReLU
 from tinylm.model.lm import LanguageModel
 from tinylm.model.routing import matched
+from tinylm.model.slots import FFN
 from tinylm.streams import Streams
 
 ROUNDS = 20  # of balanced k-means
@@ -34,10 +33,11 @@ class Moefy:
             graph partition) or ``random``.
         batches: of the parent's tune split that co-activation is counted in and a router is fitted to.
         epochs, rate: of fitting a router, by Adam, to the oracle's ratings over their largest.
-        any_unit: split a feed-forward whose units are never quite 0, too: what is left out is then not nothing.
+        any_unit: split ``gelu`` too (``model.ffn.unit=gelu``), whose units are never quite 0: what is left out is then
+            not nothing.
 
     Raises:
-        UserError: there is no parent, it is of another shape, or its feed-forward is not rectified.
+        UserError: there is no parent, it is of another shape, or its feed-forward is not what the parts are.
     """
 
     def __init__(
@@ -55,17 +55,12 @@ class Moefy:
         """Refuse before any training what could not be split; both models may lie on the meta device.
 
         Raises:
-            UserError: another shape, other parts, or units that are not rectified.
+            UserError: another shape, other parts, other units, units that are not rectified, or biases.
         """
         for layer, (ours, theirs) in enumerate(zip(model.layers(), parent.layers(), strict=False)):
             if not isinstance(ours.ffn, Moefied):
                 raise UserError(f"init=moefy: layer {layer} of the child is no model/ffn=moefied")
-            if not isinstance(theirs.ffn, ReLU) and not (self.any_unit and isinstance(theirs.ffn, GELU)):
-                raise UserError(
-                    f"init=moefy: the parent {name} has {type(theirs.ffn).__name__} in layer {layer}, whose units are "
-                    "hardly ever 0, so leaving some out is no saving for nothing; take model/ffn=relu for the parent, "
-                    "or init.any_unit=true with gelu"
-                )
+            _refuse_unlike(ours.ffn, theirs.ffn, f"layer {layer} of the parent {name}", self.any_unit)
         for size, value in vars(model.shape).items():
             if value != getattr(parent.shape, size):
                 raise UserError(
@@ -133,8 +128,7 @@ class Moefy:
         if ffn.router == "similarity":
             return
         ffn.second.weight.copy_(torch.eye(ffn.experts.count))
-        hidden_NEF = torch.einsum("nd,efd->nef", x_ND, ffn.experts.up).relu()
-        wanted_NE = hidden_NEF.sum(-1)
+        wanted_NE = ffn.activity(x_ND)
         wanted_NE = wanted_NE / wanted_NE.amax().clamp(min=1e-9)
         first, second = (matrix.weight.detach().clone().requires_grad_() for matrix in (ffn.first, ffn.second))
         adam = torch.optim.Adam([first, second], lr=self.rate)
@@ -147,6 +141,31 @@ class Moefy:
                     adam.step()
         ffn.first.weight.copy_(first)
         ffn.second.weight.copy_(second)
+
+
+def _refuse_unlike(ours: Moefied, theirs: FFN, where: str, any_unit: bool) -> None:
+    """Refuse a feed-forward that the parts are not cut out of, or would be another function than."""
+    kind, unit = type(theirs).__name__, theirs.activation
+    if {name for name, _ in theirs.named_parameters()} - {"up.bias", "down.bias"} != {"up.weight", "down.weight"}:
+        raise UserError(
+            f"init=moefy: {where} is {kind}, and parts are cut out of two matrices; take model/ffn=relu for the parent"
+        )
+    if len(list(theirs.parameters())) > 2:
+        raise UserError(f"init=moefy: {where} has biases, which the parts lack; set model.ffn.bias=null for the parent")
+    if unit not in ("relu", "gelu"):
+        raise UserError(
+            f"init=moefy: {where} has {unit or kind}, and parts have relu or gelu; take model/ffn=relu for the parent"
+        )
+    if unit != "relu" and not any_unit:
+        raise UserError(
+            f"init=moefy: {where} has {unit}, whose units are hardly ever 0, so leaving some out is no saving for "
+            "nothing; take model/ffn=relu for the parent, or init.any_unit=true with model.ffn.unit=gelu"
+        )
+    if unit != ours.activation:
+        raise UserError(
+            f"init=moefy: {where} has {unit} and the child's parts {ours.activation}, which is another function of the "
+            f"same matrices; set model.ffn.unit={unit}"
+        )
 
 
 def clusters(row_FM: Tensor, start_F: Tensor, E: int) -> Tensor:

@@ -96,6 +96,13 @@ class Upcycle:
                 f"the parent {name} has {lost[0]} and no part of the child takes it: give both the same parts, and the "
                 "child's experts the unit of its parent's feed-forward (model.ffn.unit)"
             )
+        for layer, (ours, theirs) in enumerate(zip(model.layers(), parent.layers(), strict=True)):
+            if ours.ffn.activation != theirs.ffn.activation:
+                raise UserError(
+                    f"the feed-forward of layer {layer} has {ours.ffn.activation} in the child and "
+                    f"{theirs.ffn.activation} in the parent {name}, which is another function of the same matrices: "
+                    "give both the same (model.ffn.unit, or another model/ffn for the parent)"
+                )
         if not any(isinstance(module, Experts) or "dense" in path for path, module in model.named_modules()):
             raise UserError(
                 "init=upcycle: the child has no experts to upcycle into; set model/ffn=moe, or take inherit"

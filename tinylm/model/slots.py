@@ -101,6 +101,12 @@ class FFN(Slot):
     @abstractmethod
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]: ...
 
+    @property
+    def activation(self) -> str | None:
+        """Between its matrices, or its experts': of one activation and of the same matrices, two are one function.
+        None: what it computes is not told by that."""
+        return None
+
     @abstractmethod
     def flops_per_token(self) -> float:
         """Multiply-adds times two of one token's forward, active experts only."""

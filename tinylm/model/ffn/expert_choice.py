@@ -59,6 +59,10 @@ class ExpertChoice(FFN):
         y_ND, load_E = self._chosen(x_ND, score_NE) if self.training else self._choosing(x_ND, score_NE)
         return y_ND.view_as(x_BTD), Side({}, health(load_E, score_NE.amax(-1).mean()))
 
+    @property
+    def activation(self) -> str:
+        return self.experts.unit
+
     def flops_per_token(self) -> float:
         return 2.0 * (self.capacity * self.experts.size() + self.router.weight.numel())
 

@@ -66,6 +66,10 @@ class FrozenCentroid(FFN):
         y_ND, load_E = routed(x_ND, expert_N[:, None], None, self.experts.count, self.experts)
         return y_ND.view_as(x_BTD), Side({}, health(load_E))
 
+    @property
+    def activation(self) -> str:
+        return self.experts.unit
+
     def flops_per_token(self) -> float:
         return 2.0 * (self.experts.size() + self.centroids.numel())
 

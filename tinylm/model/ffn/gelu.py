@@ -35,5 +35,9 @@ class GELU(FFN):
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
         return self.down(functional.gelu(self.up(x_BTD), approximate=self.unit)), Side()
 
+    @property
+    def activation(self) -> str:
+        return "gelu" if self.unit == "none" else f"gelu ({self.unit})"
+
     def flops_per_token(self) -> float:
         return 2.0 * (self.up.weight.numel() + self.down.weight.numel())

@@ -97,6 +97,10 @@ class MoE(FFN):
         losses = self._losses(logits_NE, probability_NE, expert_Nk[:, 0])
         return y_ND.view_as(x_BTD), Side(losses, health(load_E, confidence, dropped))
 
+    @property
+    def activation(self) -> str:
+        return self.experts.unit
+
     def flops_per_token(self) -> float:
         active = self.k * self.experts.size() + (0 if self.shared is None else self.shared.size())
         return 2.0 * (active + self.router.weight.numel())

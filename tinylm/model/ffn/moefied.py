@@ -1,4 +1,4 @@
-"""A rectified feed-forward in parts, of which a token computes a few."""
+"""A feed-forward of two matrices in parts, of which a token computes a few."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Router = Literal["oracle", "trained", "similarity", "random"]
 
 
 class Moefied(FFN):
-    """``sum over the k best parts e of down_e(relu(up_e(x)))``, the parts being disjoint sets of a ``ReLU``'s hidden
+    """``sum over the k best parts e of down_e(unit(up_e(x)))``, the parts being disjoint sets of a dense layer's hidden
     units: with all of them it is that layer, exactly. Zhang et al. 2022 (MoEfication, arXiv 2110.01786), section 3.
 
     What a part is rated by (``init=moefy`` fills it, and it is never trained with the model):
 
-    - ``oracle``: the sum of its activations, which computes all of ``up`` to save a part of ``down``: a bound;
+    - ``oracle``: the sum of its activations' sizes, which computes all of ``up`` to save a part of ``down``: a bound;
     - ``similarity``: the cosine of x with the mean of its units' normalised rows;
     - ``trained``: two matrices with a hyperbolic tangent between, fitted to the oracle's ratings;
     - ``random``: a random projection of x: the floor.
@@ -33,6 +33,7 @@ class Moefied(FFN):
         experts: E; it divides ``shape.hidden``.
         k: parts that a token computes.
         router: see above.
+        unit: of the feed-forward in parts; None: ``relu``, whose units are mostly 0.
 
     Raises:
         UserError: k above E, or a hidden size that E does not divide.
@@ -40,7 +41,15 @@ class Moefied(FFN):
 
     sender = "rating of parts"
 
-    def __init__(self, shape: Shape, layer: int, experts: int = 8, k: int = 2, router: Router = "trained") -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        layer: int,
+        experts: int = 8,
+        k: int = 2,
+        router: Router = "trained",
+        unit: Literal["relu", "gelu"] | None = None,
+    ) -> None:
         super().__init__()
         if not 1 <= k <= experts:
             raise UserError(f"model.ffn.k is {k}; a token computes 1 or more of the {experts} parts")
@@ -48,7 +57,7 @@ class Moefied(FFN):
             raise UserError(f"model.ffn.experts={experts} does not divide the {shape.hidden} hidden units")
         self.k, self.router = k, router
         self.outputs = ("experts.down",)
-        self.experts = Experts(experts, shape.width, shape.hidden // experts, "relu")
+        self.experts = Experts(experts, shape.width, shape.hidden // experts, unit or "relu")
         self.axes = self.experts.named("experts", whole=True)
         names = {"oracle": (), "similarity": ("first",), "random": ("first",), "trained": ("first", "second")}[router]
         self.fixed = tuple(f"{name}.weight" for name in names)
@@ -69,10 +78,19 @@ class Moefied(FFN):
     def ratings(self, x_ND: Tensor) -> Tensor:
         """How much each part is wanted, (N, E); larger is more."""
         if self.router == "oracle":
-            up_ED = self.experts.fetch(slice(None), x_ND.dtype)["up"].flatten(0, 1)
-            return functional.linear(x_ND, up_ED).relu().view(len(x_ND), self.experts.count, -1).sum(-1)
+            return self.activity(x_ND)
         rated_NE = self.first(x_ND)
         return self.second(rated_NE.tanh()) if self.router == "trained" else rated_NE
+
+    def activity(self, x_ND: Tensor) -> Tensor:
+        """The sum of the sizes of each part's activations, (N, E)."""
+        up_NM = functional.linear(x_ND, self.experts.fetch(slice(None), x_ND.dtype)["up"].flatten(0, 1))
+        made_NM = functional.gelu(up_NM).abs() if self.experts.unit == "gelu" else up_NM.relu()
+        return made_NM.view(len(x_ND), self.experts.count, -1).sum(-1)
+
+    @property
+    def activation(self) -> str:
+        return self.experts.unit
 
     def flops_per_token(self) -> float:
         return 2.0 * self.k * self.experts.size() + self.flops_without_gradient()

@@ -93,6 +93,10 @@ class ProductKey(FFN):
             y_BTD = y_BTD + self.dense(x_BTD, context)[0]
         return y_BTD, Side({}, self._use(slots_NM, weights_NM))
 
+    @property
+    def activation(self) -> str | None:
+        return None if self.dense is None else self.dense.activation
+
     def flops_per_token(self) -> float:
         heads, query, keys = self.shape_of
         beside = 0.0 if self.dense is None else self.dense.flops_per_token()

@@ -73,6 +73,10 @@ class RandomRouted(FFN):
         y_ND, load_E = routed(x_BTD.flatten(0, 1), expert_BT.flatten()[:, None], None, self.experts.count, self.experts)
         return y_ND.view_as(x_BTD), Side({}, health(load_E))
 
+    @property
+    def activation(self) -> str:
+        return self.experts.unit
+
     def flops_per_token(self) -> float:
         return 2.0 * self.experts.size()
 

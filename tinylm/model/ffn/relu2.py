@@ -28,5 +28,9 @@ class ReLU2(FFN):
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
         return self.down(self.up(x_BTD).relu().square()), Side()
 
+    @property
+    def activation(self) -> str:
+        return "relu2"
+
     def flops_per_token(self) -> float:
         return 2.0 * (self.up.weight.numel() + self.down.weight.numel())

@@ -62,6 +62,10 @@ class Series(FFN):
         opened_BTF = self._neighbours(self._activated(self.gate(x_BTD)), context)
         return self.down(opened_BTF * self.up(x_BTD)), Side()
 
+    @property
+    def activation(self) -> str:
+        return "series"
+
     def flops_per_token(self) -> float:
         return 2.0 * (self.gate.weight.numel() + self.up.weight.numel() + self.down.weight.numel())
 

@@ -30,5 +30,9 @@ class SwiGLU(FFN):
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
         return self.down(functional.silu(self.gate(x_BTD)) * self.up(x_BTD)), Side()
 
+    @property
+    def activation(self) -> str:
+        return "swiglu"
+
     def flops_per_token(self) -> float:
         return 2.0 * (self.gate.weight.numel() + self.up.weight.numel() + self.down.weight.numel())
