@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_model import SHAPE, random_batch, tiny_model, with_shape
 
+from tinylm.batch import IGNORE, Batch
 from tinylm.errors import UserError
 from tinylm.init.initialiser import Parent, Provenance, Sources, fill
 from tinylm.init.moefy import Moefy, clusters
@@ -49,6 +50,28 @@ def test_all_parts_of_gelu_are_the_dense_layer() -> None:
     batch = random_batch(2, 20, seed=9)
     torch.testing.assert_close(child(batch).hidden_BTD, parent(batch).hidden_BTD, rtol=1e-4, atol=1e-5)
     assert said.scores["moefy_gap"] == pytest.approx(0, abs=1e-5)
+
+
+def test_padding_is_not_read() -> None:
+    found = []
+    for length in (12, 20):
+        parent, child = tiny_model(ffn=ReLU), tiny_model(ffn=partial(Moefied, experts=6))
+
+        def batches(step: int, length: int = length) -> Batch:
+            whole = random_batch(4, 20, seed=step)
+            targets_BT = whole.targets_BT.clone()
+            targets_BT[:, 12:] = IGNORE
+            return Batch(whole.ids_BT[:, :length], targets_BT[:, :length])
+
+        fill(
+            child,
+            [Moefy(split="coactivation", batches=2)],
+            Streams(0),
+            Sources(parent=Parent(parent, "e"), batches=batches),
+        )
+        found.append(child.layers()[1].ffn)
+    for ours, padded in zip(*(ffn.parameters() for ffn in found), strict=True):
+        torch.testing.assert_close(ours, padded)
 
 
 def test_a_part_is_what_its_units_are() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tinylm.batch import IGNORE
 from tinylm.errors import UserError
 from tinylm.init.initialiser import Provenance, Sources
 from tinylm.init.reading import Meter, next_token_loss
@@ -92,9 +93,10 @@ class Moefy:
             with _read(parent.model) as seen:
                 floor = sum(next_token_loss(parent.model.eval(), batch).item() for batch in batches)
             parts = {}
+            scored_N = torch.cat([(batch.targets_BT != IGNORE).flatten() for batch in batches])  # the rest is padding
             for layer, (ours, theirs) in enumerate(zip(model.layers(), parent.model.layers(), strict=True)):
                 assert isinstance(ours.ffn, Moefied)
-                x_ND = torch.cat(seen[layer])
+                x_ND = torch.cat(seen[layer])[scored_N]
                 generator = torch.Generator().manual_seed(streams.seed("init", f"blocks.{layer}.ffn", "moefy"))
                 up_FD, down_DF = theirs.ffn.get_parameter("up.weight"), theirs.ffn.get_parameter("down.weight")
                 part_F = self._parts(up_FD, x_ND, ours.ffn.experts.count, generator)
