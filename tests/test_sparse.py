@@ -14,7 +14,9 @@ from tiny_model import SHAPE, random_batch, tiny_model, with_shape
 from torch import Tensor
 from torch.nn import functional
 
+from tests.test_keys import job_of
 from tinylm.batch import Batch
+from tinylm.compose.rehearsal import rehearse
 from tinylm.errors import UserError
 from tinylm.init.initialiser import Sources, fill
 from tinylm.init.scratch import Scratch
@@ -420,7 +422,9 @@ def test_health_tells_a_collapse() -> None:
     ("make", "words"),
     [
         (partial(MoE, experts=4, k=5), r"model\.ffn\.k is 5"),
-        (partial(MoE, experts=64, k=1, capacity=0.5), "less than one token"),
+        (partial(MoE, capacity=0.0), "leaves an expert nothing"),
+        (partial(MoE, hidden=-8), r"model\.ffn\.hidden is -8"),
+        (partial(RandomRouted, hidden=0), r"model\.ffn\.hidden is 0"),
         (partial(ExpertChoice, experts=4, capacity=5), r"model\.ffn\.capacity is 5"),
         (partial(FrozenCentroid, experts=33), "give 1 to 32"),
         (partial(RandomRouted, groups={"code": 2}), "domain prose of the text has no group"),
@@ -434,3 +438,49 @@ def test_health_tells_a_collapse() -> None:
 def test_what_cannot_be_is_refused(make: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
         make(DOMAINS, 0)
+
+
+ROUTED = ("moe", "expert_choice", "random_routed", "frozen_centroid", "product_key", "moefied", "mixed")
+MIXTURE = "data=code_and_prose"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        *(([f"model/ffn={ffn}", "batch.unit=bytes"], "batch.unit=bytes pads its rows") for ffn in ROUTED),
+        (["model/ffn=expert_choice", "model.ffn.experts=512", "model.ffn.capacity=1"], "less than one token"),
+        (["model/ffn=moe", "model.ffn.experts=512", "model.ffn.capacity=0.25"], "less than one token"),
+        (
+            ["model/ffn=moe", "model.ffn.experts=512", "model.ffn.k=1", "model.ffn.capacity=1", "batch.micro=1"],
+            "has 64",
+        ),
+        (["model/ffn=moe", "model.ffn.hidden=-8"], "model.ffn.hidden is -8"),
+        (
+            [MIXTURE, "model/ffn=random_routed", "model.ffn.groups={code: 4.5, prose: 2}"],
+            "groups.code: 4.5 is not an int",
+        ),
+        ([MIXTURE, "model/ffn=random_routed", "model.ffn.groups={code: four}"], "groups.code: 'four' is not an int"),
+        ([MIXTURE, "model/ffn=random_routed", "model.ffn.groups=four"], "model.ffn.groups: 'four' is not"),
+        ([MIXTURE, "data.weights={code: x, prose: 1}"], "data.weights.code: 'x' is not a float"),
+        ([MIXTURE, "data.weights=3"], "data.weights: 3 is not a mapping"),
+        ([MIXTURE, "data.weights={code: 1}"], "data.weights: domain prose has none"),
+        ([MIXTURE, "data.weights={code: 1, prose: -1}"], "data.weights.prose=-1 is below 0"),
+        ([MIXTURE, "data.weights={code: 0, prose: 0}"], "all are 0"),
+        ([MIXTURE, "data.temperature=0"], "data.temperature=0"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_read(words: list[str], said: str) -> None:
+    """In the rehearsal, by one line."""
+    small = ["tokenizer.vocab=300", "shape=smoke", "shape.hidden=48", "batch.size=4", "batch.context=64"]
+    try:
+        told = rehearse([job_of(*small, *words)])
+    except UserError as error:
+        told = [str(error)]
+    assert len(told) == 1
+    assert said in told[0]
+    assert "\n" not in told[0]
+
+
+def test_a_capacity_is_of_all_tokens_of_a_forward() -> None:
+    few = ["tokenizer.vocab=300", "shape=smoke", "model/ffn=moe", "model.ffn.experts=512", "model.ffn.k=1"]
+    assert rehearse([job_of(*few, "model.ffn.capacity=1", "batch.size=16", "batch.context=256")]) == []

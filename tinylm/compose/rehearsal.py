@@ -41,6 +41,7 @@ def _wrong_with(job: Job) -> str | None:
         _rounds(parts)
         planned_shape(job)
         _fits(job.config)
+        _routes(job)
         _inherits(job)
     except UserError as error:
         return str(error)
@@ -87,6 +88,28 @@ def _fits(config: dict[str, Any]) -> None:
             f"model/position={option} reaches a fixed number of tokens, and rows of batch.unit=bytes vary in it; "
             "take model/position=rotary, alibi or none, or batch.unit=tokens"
         )
+
+
+def _routes(job: Job) -> None:
+    """Refuse batches that a feed-forward could not route as it says.
+
+    Raises:
+        UserError: padding would be routed; an expert would get less than one token of a forward.
+    """
+    batch = job.config["batch"]
+    rows = min(batch["micro"] or batch["size"], max(1, batch["size"] // job.config["machine"]["devices"]))
+    for layer, block in enumerate(_planned(job).layers()):
+        ffn = f"{type(block.ffn).__name__} in layer {layer}"
+        if batch["unit"] == "bytes" and block.ffn.pools:
+            raise UserError(
+                f"batch.unit=bytes pads its rows, and {ffn} would route, count and normalise the padding too; take "
+                "batch.unit=tokens"
+            )
+        if rows * batch["context"] < block.ffn.least_tokens():
+            raise UserError(
+                f"model.ffn.capacity leaves an expert of {ffn} less than one token of a forward, which has "
+                f"{rows * batch['context']}; raise it, batch.size or batch.micro, or take fewer experts"
+            )
 
 
 def _inherits(job: Job) -> None:

@@ -124,6 +124,10 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
             raise UserError(f"{where}: {value!r} is not {_article(hint)}")
         return value
+    if origin in (dict, Mapping) and args:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: {value!r} is not a mapping of names; write {{name: ...}}")
+        return {name: _coerce(item, args[1], f"{where}.{name}") for name, item in value.items()}
     if origin in (list, tuple) and args:
         if not isinstance(value, list):
             raise UserError(f"{where}: {value!r} is not a list")
@@ -135,6 +139,8 @@ def _coerce_union(value: Any, args: tuple[Any, ...], where: str, hint: Any) -> A
     if value is None and type(None) in args:
         return None
     options = [arg for arg in args if arg is not type(None)]
+    if isinstance(value, Mapping):  # of a mapping that is wrong, the entry is told
+        options = [arg for arg in options if typing.get_origin(arg) in (dict, Mapping)] or options
     exact = [arg for arg in options if arg in (int, float, str, bool) and type(value) is arg]
     if exact:
         return value

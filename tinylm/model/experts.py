@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinylm.errors import UserError
 from tinylm.model.grouped import grouped
 from tinylm.model.slots import Slot
 
@@ -30,6 +31,9 @@ class Experts(Slot):
         width: D.
         hidden: F of each.
         unit: ``swiglu`` is gated.
+
+    Raises:
+        UserError: no hidden unit.
     """
 
     outputs: tuple[str, ...] = ("down",)
@@ -37,6 +41,8 @@ class Experts(Slot):
 
     def __init__(self, count: int, width: int, hidden: int, unit: Unit) -> None:
         super().__init__()
+        if hidden < 1:
+            raise UserError(f"model.ffn.hidden is {hidden}; an expert has 1 unit or more (null: shape.hidden)")
         self.count, self.unit = count, unit
         if unit == "swiglu":
             self.gate = nn.Parameter(torch.empty(count, hidden, width))

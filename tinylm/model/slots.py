@@ -97,6 +97,7 @@ class FFN(Slot):
     causal_eval: bool = True
     k: int = 1  # experts of a token, where there are any
     sender: ClassVar[str] = "router"  # what sends a token to its experts, in a word
+    pools: ClassVar[bool] = False  # whether it chooses, counts or normalises over all positions of a forward
 
     @abstractmethod
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]: ...
@@ -113,6 +114,10 @@ class FFN(Slot):
 
     def flops_without_gradient(self) -> float:
         """Those of ``flops_per_token`` that have no backward."""
+        return 0.0
+
+    def least_tokens(self) -> float:
+        """Tokens of a training forward below which an expert would get less than one, and take one all the same."""
         return 0.0
 
     def inactive_parameters(self) -> int:

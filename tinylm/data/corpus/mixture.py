@@ -10,7 +10,7 @@ from typing import ClassVar
 from tinylm.data.document import Corpus, Document
 from tinylm.data.shares import Shares
 from tinylm.data.split import SplitName
-from tinylm.errors import UserError, nearest
+from tinylm.errors import UserError
 
 
 class Mixture(Corpus):
@@ -35,12 +35,10 @@ class Mixture(Corpus):
                 "data.parts is empty; name a domain and its text, such as "
                 "+data@data.parts.books=files 'data.parts.books.paths=[books/*.txt]'"
             )
-        for name in weights or {}:
-            if name not in parts:
-                raise UserError(f"data.weights.{name}: data.parts has no such domain{nearest(name, parts)}")
         self.parts = dict(sorted(parts.items()))  # by name: a config's order is no part of a run's identity
         self.domains = tuple(self.parts)
         self.shares = Shares(weights, temperature)
+        self.shares.suits(self.domains)
         self.tune = max(part.tune for part in parts.values())
         self.test = max(part.test for part in parts.values())
 

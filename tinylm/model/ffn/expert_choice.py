@@ -33,6 +33,7 @@ class ExpertChoice(FFN):
     """
 
     causal_train = False
+    pools = True
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class ExpertChoice(FFN):
         self.capacity = capacity
         self.outputs = ("experts.down",)
         self.router = nn.Linear(shape.width, experts, bias=False)
-        self.experts = Experts(experts, shape.width, hidden or shape.hidden, unit)
+        self.experts = Experts(experts, shape.width, shape.hidden if hidden is None else hidden, unit)
         self.axes = {"router.weight": "ED", **self.experts.named("experts", hidden is not None)}
 
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
@@ -65,6 +66,9 @@ class ExpertChoice(FFN):
 
     def flops_per_token(self) -> float:
         return 2.0 * (self.capacity * self.experts.size() + self.router.weight.numel())
+
+    def least_tokens(self) -> float:
+        return self.experts.count / self.capacity
 
     def inactive_parameters(self) -> int:
         return (self.experts.count - self.capacity) * self.experts.size()

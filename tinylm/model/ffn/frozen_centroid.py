@@ -36,6 +36,7 @@ class FrozenCentroid(FFN):
 
     causal_train = False
     sender = "nearest centroid"
+    pools = True
     fixed = ("centroids",)
 
     def __init__(
@@ -55,7 +56,7 @@ class FrozenCentroid(FFN):
         self.gain = gain
         self.outputs = ("experts.down",)
         self.centroids = nn.Parameter(torch.empty(experts, shape.width), requires_grad=False)
-        self.experts = Experts(experts, shape.width, hidden or shape.hidden, unit)
+        self.experts = Experts(experts, shape.width, shape.hidden if hidden is None else hidden, unit)
         self.axes = {"centroids": "ED", **self.experts.named("experts", hidden is not None)}
 
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:

@@ -41,8 +41,10 @@ class MoE(FFN):
         shared: one more expert beside them, which every token passes.
 
     Raises:
-        UserError: k above E, a capacity below one token a row of the shape's context.
+        UserError: k above E, a capacity of nothing.
     """
+
+    pools = True
 
     def __init__(
         self,
@@ -61,10 +63,9 @@ class MoE(FFN):
         super().__init__()
         if not 1 <= k <= experts:
             raise UserError(f"model.ffn.k is {k}; a token goes to 1 or more of the {experts} experts")
-        if capacity is not None and capacity * k * shape.context < experts:
+        if capacity is not None and capacity <= 0:
             raise UserError(
-                f"model.ffn.capacity={capacity:g} leaves an expert less than one token of {shape.context}; "
-                f"give {experts / (k * shape.context):g} or more, or null to drop none"
+                f"model.ffn.capacity={capacity:g} leaves an expert nothing; give more, or null to drop none"
             )
         self.k = k
         self.normalise = k > 1 if normalise is None else normalise
@@ -72,8 +73,8 @@ class MoE(FFN):
         self.causal_train = capacity is None
         self.outputs = ("experts.down", "shared.down") if shared else ("experts.down",)
         self.router = nn.Linear(shape.width, experts, bias=False)
-        self.experts = Experts(experts, shape.width, hidden or shape.hidden, unit)
-        self.shared = Experts(1, shape.width, hidden or shape.hidden, unit) if shared else None
+        self.experts = Experts(experts, shape.width, shape.hidden if hidden is None else hidden, unit)
+        self.shared = Experts(1, shape.width, shape.hidden if hidden is None else hidden, unit) if shared else None
         named = [self.experts.named(path, hidden is not None) for path in ("experts", "shared")]
         self.axes = {"router.weight": "ED", **named[0], **named[1]}
 
@@ -104,6 +105,9 @@ class MoE(FFN):
     def flops_per_token(self) -> float:
         active = self.k * self.experts.size() + (0 if self.shared is None else self.shared.size())
         return 2.0 * (active + self.router.weight.numel())
+
+    def least_tokens(self) -> float:
+        return 0.0 if self.capacity is None else self.experts.count / (self.k * self.capacity)
 
     def inactive_parameters(self) -> int:
         return (self.experts.count - self.k) * self.experts.size()

@@ -40,6 +40,7 @@ class Moefied(FFN):
     """
 
     sender = "rating of parts"
+    pools = True
 
     def __init__(
         self,

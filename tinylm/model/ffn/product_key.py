@@ -43,6 +43,8 @@ class ProductKey(FFN):
         UserError: more slots to read than there are keys of a half, or a query that has no halves.
     """
 
+    pools = True
+
     def __init__(
         self,
         shape: Shape,

@@ -36,6 +36,7 @@ class RandomRouted(FFN):
     """
 
     sender = "table"
+    pools = True
     fixed = ("table",)
 
     def __init__(
@@ -58,7 +59,7 @@ class RandomRouted(FFN):
         self.balanced = table == "balanced"
         self.outputs = ("experts.down",)
         self.table = nn.Parameter(torch.empty(len(self.sizes), shape.vocab, dtype=torch.int64), requires_grad=False)
-        self.experts = Experts(sum(self.sizes), shape.width, hidden or shape.hidden, unit)
+        self.experts = Experts(sum(self.sizes), shape.width, shape.hidden if hidden is None else hidden, unit)
         self.axes = self.experts.named("experts", hidden is not None)
 
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
