@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,8 @@ def _parent(config: Mapping[str, Any], overrides: list[str]) -> Job | None:
     if named is None:
         return None
     if named.run is None:
+        if config.get("freeze") is not None:  # of the child alone; a parent is frozen where it says so itself
+            named = replace(named, overrides=["freeze=null", *(named.overrides or [])])
         return job(parents.composed(named, overrides))
     folder = ledger.locate(named.run, ledger.roots(config))
     record = RunRecord.read(folder)

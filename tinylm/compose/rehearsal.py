@@ -11,6 +11,7 @@ from tinylm.compose.schema import make
 from tinylm.data.units import IN_TURNS
 from tinylm.errors import UserError, nearest
 from tinylm.init.initialiser import Foreign
+from tinylm.model.freezing import freeze
 from tinylm.model.lm import LanguageModel
 from tinylm.model.meta import meta
 from tinylm.runs.parts import Parts
@@ -41,7 +42,7 @@ def _wrong_with(job: Job) -> str | None:
         _rounds(parts)
         planned_shape(job)
         _fits(job.config)
-        _routes(job)
+        _trains(job)
         _inherits(job)
     except UserError as error:
         return str(error)
@@ -90,15 +91,18 @@ def _fits(config: dict[str, Any]) -> None:
         )
 
 
-def _routes(job: Job) -> None:
-    """Refuse batches that a feed-forward could not route as it says.
+def _trains(job: Job) -> None:
+    """Refuse what the planned model could not be trained on or by.
 
     Raises:
-        UserError: padding would be routed; an expert would get less than one token of a forward.
+        UserError: no parameter to freeze, or none left to train; padding would be
+            routed; an expert would get less than one token of a forward.
     """
-    batch = job.config["batch"]
+    batch, model = job.config["batch"], _planned(job)
+    if job.config.get("freeze") is not None:
+        freeze(model, job.config["freeze"])
     rows = min(batch["micro"] or batch["size"], max(1, batch["size"] // job.config["machine"]["devices"]))
-    for layer, block in enumerate(_planned(job).layers()):
+    for layer, block in enumerate(model.layers()):
         ffn = f"{type(block.ffn).__name__} in layer {layer}"
         if batch["unit"] == "bytes" and block.ffn.pools:
             raise UserError(

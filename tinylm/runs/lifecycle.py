@@ -20,6 +20,7 @@ from tinylm.errors import Diverged
 from tinylm.evaluate.bits import token_nats
 from tinylm.evaluate.evaluator import Subject
 from tinylm.model.accounting import counter, flops_per_token, parameters, vocabulary_share
+from tinylm.model.freezing import freeze
 from tinylm.model.lm import LanguageModel
 from tinylm.model.meta import meta
 from tinylm.model.shape import Solved, solve
@@ -90,6 +91,8 @@ class _Run:
         with meta():
             model = parts.model(solved.shape)
         initial = initialise(model, parts, prepared, self.streams, self.folder, self._say)
+        if parts.settings.freeze is not None:
+            freeze(model, parts.settings.freeze)
         per_token = flops_per_token(model, solved.shape.context)
         record.accounting = {
             "parameters": parameters(model),

@@ -33,6 +33,7 @@ class Settings:
     compile: bool | Literal["auto"] = "auto"
     score_every: float = 0.1
     watch: dict[str, int] | None = None
+    freeze: list[str] | None = None
     checkpoint: Literal["best"] | None = None
     root: str = "runs"
     cache: str = "runs/cache"
