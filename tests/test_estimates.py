@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 from synthetic_sweep import CLAIM, Sweep
 
+from tests.commands import PROJECT
 from tinylm.errors import UserError
 from tinylm.report.claim import Claim
 from tinylm.report.estimand import Interval, Unestimable, kinds
@@ -205,6 +207,26 @@ def test_the_difference_is_paired_by_seed() -> None:
     bounds = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     assert (found.value, found.low, found.high) == pytest.approx((1.5, bounds.low, bounds.high))
     assert found.n == 4
+
+
+@pytest.mark.parametrize(
+    ("unbalanced", "verdict"),
+    [
+        ((1 / 3, 1 / 3, 1 / 3), "confirmed"),  # all text at two of eight experts, whatever the seed
+        ((0.80, 0.78, 0.83), "confirmed"),
+        ((0.97, 0.98, 0.975), "contradicted"),
+        ((0.99, 0.97, 0.80), "undecided"),
+    ],
+)
+def test_that_experts_die_can_be_confirmed_and_contradicted(unbalanced: tuple[float, ...], verdict: str) -> None:
+    path = PROJECT / "sweeps" / "moe_aux.yaml"
+    declared = Claim.parse(yaml.safe_load(path.read_text(encoding="utf-8"))["claim"])
+    loads = {"balanced": (0.99, 0.995, 0.985), "unbalanced": unbalanced}
+    rows = [(arm, seed, load) for arm, values in loads.items() for seed, load in enumerate(values)]
+    estimand = declared.estimates["dying"]
+    found = estimand.interval(pd.DataFrame(rows, columns=["arm", "seed", "load_entropy_03"]), declared)
+    assert estimand.region is not None
+    assert within(found.low, found.high, estimand.region) == verdict
 
 
 def test_a_mean_over_parents_counts_each_once(tmp_path: Path) -> None:
