@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from tiny_model import SHAPE
 
 from tests.commands import SMALL, text_files, tinylm
 from tinylm.model.ffn.moe import MoE
+from tinylm.model.ffn.product_key import ProductKey
 from tinylm.model.ffn.random_routed import RandomRouted
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.slots import FFN
 from tinylm.report.collect import collect
-from tinylm.report.history import history
+from tinylm.report.history import history, read_history
 from tinylm.runs.routing import layers
 
 
@@ -72,6 +74,33 @@ def test_a_layer_without_a_router_is_not_said_to_have_one(tmp_path: Path) -> Non
     path = lines(tmp_path / "history.jsonl", [[1.0, 0.0, 0.0, 0.0]] * 20)
     _, warnings = layers(path, stack(RandomRouted(SHAPE, 1, experts=4)))
     assert warnings == ["layer 1 collapsed: its table sends most text to few of its 4 experts"]
+
+
+def test_slots_of_a_memory_are_those_of_all_recorded_steps(tmp_path: Path) -> None:
+    """A step reads a part of them, another step another; two slots are read twice as much as the rest."""
+    steps = [[0.5, 0.5, 0.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25, 0.0, 0.0]]
+    lines = [{"stat/blocks.1.ffn.slots": slots, "stat/blocks.1.ffn.slots_read": 0.5} for slots in steps]
+    path = tmp_path / "history.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*[lines[0]] * 18, *lines]))
+    told, warnings = layers(path, stack(ProductKey(SHAPE, 1)))
+    expected = math.log(6) + 2 * 0.375 * math.log(0.375) + 2 * 0.125 * math.log(0.125)
+    assert told == {"slots_read_01": pytest.approx(4 / 6), "slots_kl_01": pytest.approx(expected)}
+    assert warnings == []
+
+
+def test_a_memory_tells_its_slots_at_the_end_alone(tmp_path: Path) -> None:
+    memory = ["model/ffn=product_key", "shape.depth=1", "shape.parameters=null", "shape.width=32", "shape.hidden=48"]
+    ran = tinylm("run", *SMALL, *memory, *text_files(tmp_path), "budget.amount=20", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    (row,) = collect(tmp_path / "runs").to_dict("records")
+    kept = read_history(tmp_path / "runs" / row["key"] / "history.jsonl", [])
+    slots = [line["stat/blocks.0.ffn.slots"] for line in kept if "stat/blocks.0.ffn.slots" in line]
+    assert 1 <= len(slots) <= 3 < len(kept)
+    assert len(slots[0]) == 4096
+    assert sum(slots[-1]) == pytest.approx(1, abs=0.01)
+    used = {place for line in slots[-2:] for place, share in enumerate(line) if share}
+    assert row["slots_read_00"] == pytest.approx(len(used) / 4096)
+    assert row["slots_read_00"] > kept[-1]["stat/blocks.0.ffn.slots_read"]
 
 
 def test_a_sparse_run_tells_of_its_experts(tmp_path: Path) -> None:

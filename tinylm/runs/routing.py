@@ -21,7 +21,8 @@ def layers(history: Path, ffns: Sequence[FFN]) -> tuple[dict[str, float], list[s
 
     ``<name>_<layer>`` is the mean over the last tenth of the history's lines. Of a routed layer ``load_entropy``
     (1: all experts alike, 0: one has all), ``largest_share`` and ``dead`` (share of the experts without a token) are of
-    the experts' mean load over these lines, not the means of single steps'.
+    the experts' mean load over these lines, not the means of single steps'. So are ``slots_read`` and ``slots_kl`` of a
+    memory: a single step reads as many slots as its tokens do, however many are in use.
 
     A warning is told by what k experts a token leave open: where all text goes to the same k of E, the load's entropy
     is ln k and E - k experts are dead; it comes where the entropy is nearer to that than to ln E, or more than half of
@@ -41,8 +42,11 @@ def layers(history: Path, ffns: Sequence[FFN]) -> tuple[dict[str, float], list[s
         assert match is not None
         layer, name = int(match[1]), match[2]
         mean = np.mean([line[key] for line in kept if key in line], axis=0)
+        if name == "slots":
+            found |= {f"{part}_{layer:02d}": value for part, value in _memory(mean).items()}
+            continue
         if name != "load":
-            found = {f"{name}_{layer:02d}": float(mean), **found}  # what the load says goes before
+            found = {f"{name}_{layer:02d}": float(mean), **found}  # what loads and slots say goes before
             continue
         use = _use(mean)
         found |= {f"{part}_{layer:02d}": value for part, value in use.items()}
@@ -59,6 +63,15 @@ def _collapsed(use: Mapping[str, float], count: int, k: int) -> bool:
         return False  # a token has all of them
     open_to = (use["load_entropy"] * math.log(count) - math.log(k)) / (math.log(count) - math.log(k))
     return open_to < 0.5 or use["dead"] * count > (count - k) / 2
+
+
+def _memory(share_V: np.ndarray) -> Mapping[str, float]:
+    share_V = share_V / share_V.sum()
+    used = share_V[share_V > 0]
+    return {
+        "slots_read": len(used) / len(share_V),
+        "slots_kl": math.log(len(share_V)) + float((used * np.log(used)).sum()),
+    }
 
 
 def _use(share_E: np.ndarray) -> Mapping[str, float]:

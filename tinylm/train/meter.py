@@ -2,7 +2,8 @@
 
 A line of history stands for the steps since the line before: ``round``, ``step``, ``tokens``, ``bytes``, ``flops``,
 ``seconds`` (all totals so far), ``loss`` and ``gradient_norm`` (means over those steps), ``learning_rate`` (of the
-last), ``side/<name>`` for auxiliary losses (means), ``stat/<name>`` (of the last step) and, where the model was scored,
+last), ``side/<name>`` for auxiliary losses (means), ``stat/<name>`` (of the last step; lists of over a thousand in the
+last tenth alone) and, where the model was scored,
 the scores by their own names. Lines come every ``Plan.every`` steps, wherever the model is scored and at the end.
 """
 

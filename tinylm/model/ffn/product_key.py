@@ -138,9 +138,9 @@ class ProductKey(FFN):
         )
 
     def _use(self, slots_NM: Tensor, weights_NM: Tensor) -> dict[str, Tensor]:
-        """``slots_read``: share of the slots that the forward's tokens read.  ``slots_kl``: nats from their summed
-        weights to all being alike."""
+        """``slots``: each slot's share of a forward's weights, (V,).  ``slots_read``: share of the slots that are
+        read, which more tokens make larger.  ``slots_kl``: nats from the shares to all being alike."""
         weight_V = weights_NM.new_zeros(len(self.values)).scatter_add_(0, slots_NM.flatten(), weights_NM.flatten())
         share_V = (weight_V / weight_V.sum()).detach()
         divergence = math.log(len(share_V)) + torch.xlogy(share_V, share_V).sum()
-        return {"slots_read": (share_V > 0).float().mean(), "slots_kl": divergence}
+        return {"slots": share_V, "slots_read": (share_V > 0).float().mean(), "slots_kl": divergence}
