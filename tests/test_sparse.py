@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tiny_model import SHAPE, random_batch, tiny_model, with_shape
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.test_keys import job_of
 from tinylm.batch import Batch
@@ -33,7 +34,7 @@ from tinylm.model.freezing import freeze
 from tinylm.model.grouped import grouped
 from tinylm.model.lm import LanguageModel
 from tinylm.model.mixed import mixed
-from tinylm.model.routing import health, matched, routed
+from tinylm.model.routing import ROUNDS, health, matched, routed
 from tinylm.model.slots import FFN
 from tinylm.streams import Streams
 from tinylm.train.optim.adamw import AdamW
@@ -249,6 +250,29 @@ def test_matched_tokens_are_spread_evenly(tokens: int, experts: int, seed: int, 
     count_E = matched(affinity_NE).bincount(minlength=experts)
     assert count_E.sum() == tokens
     assert count_E.max() - count_E.min() <= 1
+
+
+def test_matching_takes_no_more_rounds_for_more_experts() -> None:
+    same = torch.arange(200.0, 0, -1).repeat(450, 1)  # all like the same experts, of whom a round fills one
+    count_E = matched(same).bincount(minlength=200)
+    assert sorted(set(count_E.tolist())) == [2, 3]
+    rounds = []
+    for experts in (8, 256):
+        affinity_NE = torch.randn(512, experts, generator=torch.Generator().manual_seed(0))
+        with Sorts() as sorts:
+            assert len(matched(affinity_NE).bincount().unique()) == 1
+        rounds.append(sorts.count // 2)
+    assert rounds == [8, ROUNDS]
+
+
+class Sorts(TorchDispatchMode):
+    """Counts what a round does twice."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += "sort" in str(func) and "searchsorted" not in str(func)
+        return func(*args, **(kwargs or {}))
 
 
 def test_matching_prefers_the_keenest() -> None:
