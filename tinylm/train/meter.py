@@ -14,6 +14,7 @@ import math
 import os
 import resource
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ import torch
 from tinylm.record import write_json, write_text
 from tinylm.train.budget import Plan
 from tinylm.train.journal import Journal
+
+LARGE = 1024  # numbers of a statistic, such as of a memory's slots, beyond which it would fill the history
+LAST = 0.1  # of the budget: what a run's record tells of its layers at the end
 
 
 @dataclass
@@ -170,6 +174,17 @@ class Meter:
         if self.plan.steps is None:
             return max(0.0, (self.plan.seconds or 0.0) - self.totals.seconds)
         return (self.plan.steps - self.totals.step) * seconds / step if step else None
+
+
+def told(stats: Mapping[str, torch.Tensor], fraction: float) -> dict[str, Any]:
+    """Statistics as plain numbers; large ones at the end of the budget alone, in few digits."""
+    plain: dict[str, Any] = {}
+    for name, value in stats.items():
+        if value.numel() <= LARGE:
+            plain[name] = value.float().tolist()
+        elif fraction >= 1 - LAST:
+            plain[name] = [float(f"{number:.3g}") for number in value.float().tolist()]
+    return plain
 
 
 def round_seconds(seconds: float) -> float:

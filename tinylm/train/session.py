@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from tinylm.train.checkpoint import (
 )
 from tinylm.train.curriculum import Curriculum
 from tinylm.train.journal import Journal
-from tinylm.train.meter import Meter
+from tinylm.train.meter import Meter, told
 from tinylm.train.micro import micro_batches
 from tinylm.train.recipe import Batches, Recipe
 from tinylm.train.signals import StopSignals
@@ -36,10 +35,6 @@ Score = Callable[[nn.Module], dict[str, float]]
 Watches = Sequence[tuple[int, Score]]  # (n, score): called after every n steps
 Nats = Callable[[nn.Module, Batch], Tensor]  # a loss for each target (B, T), 0 where there is none
 Sum = Callable[[Tensor], Tensor]  # over all processes
-
-
-LARGE = 1024  # numbers of a statistic, such as of a memory's slots, beyond which it would fill the history
-LAST = 0.1  # of the budget: what a run's record tells of its layers at the end
 
 
 class Session:
@@ -243,7 +238,7 @@ class Session:
             self.model.train()
             self.meter.totals.watch_seconds += time.perf_counter() - began
         if scores or self.plan.logs(step, before, after):
-            self.meter.log(self.round, rate, _told(losses.stats, after), scores)
+            self.meter.log(self.round, rate, told(losses.stats, after), scores)
         if scores:
             self.meter.resume_clock()
         return True
@@ -303,17 +298,6 @@ class Session:
         if reason is not None:
             totals.warnings.append(f"not compiled, though planned: {reason}")
         totals.compile_seconds += time.perf_counter() - began
-
-
-def _told(stats: Mapping[str, Tensor], fraction: float) -> dict[str, Any]:
-    """Statistics as plain numbers; large ones at the end of the budget alone, in few digits."""
-    told: dict[str, Any] = {}
-    for name, value in stats.items():
-        if value.numel() <= LARGE:
-            told[name] = value.float().tolist()
-        elif fraction >= 1 - LAST:
-            told[name] = [float(f"{number:.3g}") for number in value.float().tolist()]
-    return told
 
 
 def _alone(numbers: Tensor) -> Tensor:
