@@ -58,7 +58,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("ffn", "expert_choice", {"experts": 4, "capacity": 1, "unit": "relu", "hidden": 16}),
     ("ffn", "frozen_centroid", {"experts": 4, "unit": "gelu"}),
     ("ffn", "random_routed", {"experts": 3, "unit": "gelu"}),
-    ("ffn", "moefied", {"experts": 4, "k": 3, "router": "oracle"}),
+    ("ffn", "moefied", {"experts": 4, "k": 3, "router": "oracle", "unit": "gelu"}),
     ("ffn", "moefied", {"experts": 4, "k": 1, "router": "similarity"}),
     ("ffn", "product_key", {"keys": 8, "read": 4, "normalise": "layer", "start": "zero", "dense": "gelu"}),
     ("ffn", "product_key", {"keys": 8, "read": 8, "heads": 1, "normalise": None}),

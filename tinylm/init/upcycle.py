@@ -98,10 +98,11 @@ class Upcycle:
             )
         for layer, (ours, theirs) in enumerate(zip(model.layers(), parent.layers(), strict=True)):
             if ours.ffn.activation != theirs.ffn.activation:
+                own, other = (ffn.activation or type(ffn).__name__ for ffn in (ours.ffn, theirs.ffn))
                 raise UserError(
-                    f"the feed-forward of layer {layer} has {ours.ffn.activation} in the child and "
-                    f"{theirs.ffn.activation} in the parent {name}, which is another function of the same matrices: "
-                    "give both the same (model.ffn.unit, or another model/ffn for the parent)"
+                    f"the feed-forward of layer {layer} has {own} in the child and {other} in the parent {name}, which "
+                    "is another function of the same matrices: give both the same (model.ffn.unit, or another "
+                    "model/ffn for the parent)"
                 )
         if not any(isinstance(module, Experts) or "dense" in path for path, module in model.named_modules()):
             raise UserError(
