@@ -20,6 +20,7 @@ examples:
   tinylm eval 3f2a                                      the run's own test split, as in its record
   tinylm eval 3f2a --text books/*.txt data.document=file    every document of these files
   tinylm eval hf:smollm --split tune data=stdlib        a Llama, Qwen2, Mistral, Mixtral or GPT-2 checkpoint
+  tinylm eval 3f2a --text notes.md --domain prose       by the experts of one domain, for models that route by it
   tinylm eval 3f2a evaluate=bits_effective_dimension    by other evaluators (`tinylm list variants`)
   tinylm eval 3f2a --tasks local_blimp,local_piqa --data DIR    benchmarks on files in DIR (conf/tasks), into its record
   tinylm eval 3f2a --tasks hellaswag --num-fewshot 5 --limit 100    lm-eval's own; with a limit only shown
@@ -36,6 +37,9 @@ def eval_command(words: list[str]) -> int:
     parser.add_argument("--split", choices=["train", "tune", "test", "all"], help="which documents (default: test)")
     parser.add_argument("--text", nargs="+", metavar="FILE", help="score these files; short for data=files --split all")
     parser.add_argument("--context", type=int, metavar="TOKENS", help="in a window (default: what the model has)")
+    parser.add_argument(
+        "--domain", metavar="NAME", help="what all text is read as, by models that route by it (default: its labels)"
+    )
     parser.add_argument("--json", action="store_true", help="print all scores, of documents too, as JSON")
     parser.add_argument("--tasks", metavar="A,B", help="benchmarks by name; short for evaluate=lm_eval evaluate.tasks")
     parser.add_argument("--data", metavar="DIR", help="the folder that local tasks read")
@@ -61,6 +65,7 @@ def _scored(options: argparse.Namespace) -> list[str]:
         [*_files(options.text), *options.overrides],
         split=options.split or ("all" if options.text else None),
         context=options.context,
+        domain=options.domain,
         progress=_Progress(),
     )
     where = note(found, [Path(root) for root in roots(options)]) if options.tasks and found.whole else None

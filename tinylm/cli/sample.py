@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
-from tinylm.errors import UserError, nearest
+from tinylm.errors import UserError
 
 if TYPE_CHECKING:
     from tinylm.model.lm import LanguageModel
@@ -53,10 +53,11 @@ def sample_command(words: list[str]) -> int:
         if getattr(options, name) < 1:
             raise UserError(f"--{name} is {getattr(options, name)}; give 1 or more")
     from tinylm.compose.load import load
+    from tinylm.evaluate.domain import domain_of
     from tinylm.evaluate.sample import samples
 
     model, tokenizer = load(options.key, roots(options))
-    prompts, domain = options.prompt or [""], _domain(model, options.domain)
+    prompts, domain = options.prompt or [""], domain_of(model, options.domain, "--domain")
     found = samples(
         model,
         tokenizer,
@@ -78,16 +79,6 @@ def sample_command(words: list[str]) -> int:
     if options.speed:
         print(_speed(model, [tokenizer.bos, *tokenizer.encode(prompts[0])], options, domain), file=sys.stderr)
     return 0
-
-
-def _domain(model: LanguageModel, name: str | None) -> int | None:
-    """The number of a domain."""
-    known = model.shape.domains
-    if name is None:
-        return 0 if known else None
-    if name not in known:
-        raise UserError(f"--domain {name}: the model knows no such domain{nearest(name, known)}")
-    return known.index(name)
 
 
 def _speed(model: LanguageModel, prompt: list[int], options: argparse.Namespace, domain: int | None) -> str:

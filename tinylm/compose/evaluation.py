@@ -23,6 +23,7 @@ from tinylm.compose.main import known_keys
 from tinylm.compose.root import config_root
 from tinylm.data.document import Corpus
 from tinylm.errors import UserError
+from tinylm.evaluate.domain import Domains
 from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
 from tinylm.record import RunRecord
 from tinylm.runs.documents import Encoded
@@ -63,6 +64,7 @@ def evaluate(
     *,
     split: Split | None = None,
     context: int | None = None,
+    domain: str | None = None,
     progress: Callable[[int], None] = lambda read: None,
 ) -> Evaluation:
     """Score a model by the evaluators of ``evaluate=...`` (bits per byte, unless told otherwise).
@@ -76,10 +78,12 @@ def evaluate(
         overrides: of ``data``, ``evaluate``, ``machine`` and ``precision``, as for a run.
         split: of all evaluators; None: as each says; ``all``: every document.
         context: tokens in a window; None: the model's own, for a model of another house at most ``LONGEST``.
+        domain: of the model's, that all text is read as; None: as it is labelled.
         progress: called with the characters of text read so far.
 
     Raises:
-        UserError: no such model, an override that does not belong here, or no text.
+        UserError: no such model, an override that does not belong here, no text, or a domain that the model does not
+            know.
     """
     foreign = name.startswith(ELSEWHERE)
     own = {"precision": "fp32"} if foreign else RunRecord.read(locate(name, roots)).config
@@ -96,8 +100,9 @@ def evaluate(
     corpus: Corpus = schema.make(config["data"])
     evaluators: dict[str, Evaluator] = {key: _on(schema.make(node), split) for key, node in config["evaluate"].items()}
     torch.set_num_threads(config["machine"]["threads"])
-    documents = Encoded(corpus, tokenizer, progress)
-    subject = Subject(model, tokenizer, window, documents, config["precision"], documents.domains, corpus.law())
+    domains = Domains(model, domain)
+    documents = Encoded(corpus, tokenizer, progress, domains)
+    subject = Subject(model, tokenizer, window, documents, config["precision"], domains.names, corpus.law())
     scores = {key: evaluator(subject) for key, evaluator in evaluators.items()}
     whole = window == longest and all(getattr(one, "limit", None) is None for one in evaluators.values())
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -193,6 +193,11 @@ class LanguageModel(nn.Module):
         return sites
 
     @property
+    def by_domain(self) -> bool:
+        """Whether a layer routes by the domain of a text, so that every batch has to say it."""
+        return any(block.ffn.by_domain for block in self.layers())
+
+    @property
     def causal(self) -> bool:
         """Whether no layer lets a token see later ones, as the layers declare for training or evaluation."""
         repeated = [(block.attention, block.ffn, block.shortcut) for block in self.layers()]

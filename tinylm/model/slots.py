@@ -98,6 +98,7 @@ class FFN(Slot):
     k: int = 1  # experts of a token, where there are any
     sender: ClassVar[str] = "router"  # what sends a token to its experts, in a word
     pools: ClassVar[bool] = False  # whether it chooses, counts or normalises over all positions of a forward
+    by_domain: bool = False  # some read ``context.domain_B``, and nothing can be read without it
 
     @abstractmethod
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]: ...

@@ -11,6 +11,7 @@ from tinylm.data.document import Corpus, Document
 from tinylm.data.prepare import Prepared
 from tinylm.data.split import SplitName
 from tinylm.data.tokens import Tokenizer
+from tinylm.evaluate.domain import Domains
 from tinylm.evaluate.evaluator import Text
 
 
@@ -50,21 +51,18 @@ class Encoded:
         corpus: read once for each split that is asked for.
         tokenizer: makes the ids.
         progress: called with the characters of text read so far.
-
-    Attributes:
-        domains: their names in the order of the corpus, once a split was read.
+        domains: their numbers, as the model knows them that reads.
     """
 
-    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, progress: Callable[[int], None]) -> None:
-        self.corpus, self.tokenizer, self.progress = corpus, tokenizer, progress
-        self.domains: list[str] = []
+    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, progress: Callable[[int], None], domains: Domains) -> None:
+        self.corpus, self.tokenizer, self.progress, self.domains = corpus, tokenizer, progress, domains
         self._known: dict[str, list[Text]] = {}
 
     def __call__(self, split: str) -> list[Text]:
         """The documents of a split, or of ``ALL``, in the order of the corpus.
 
         Raises:
-            UserError: the text cannot be read.
+            UserError: the text cannot be read, or has a domain that the model does not know.
         """
         if split not in self._known:
             self._known[split] = list(self._read(split))
@@ -73,8 +71,6 @@ class Encoded:
     def _read(self, wanted: str) -> Iterator[Text]:
         read = 0
         for split, document in self.corpus.splits():
-            if document.domain is not None and document.domain not in self.domains:
-                self.domains.append(document.domain)
             read += len(document.text)
             self.progress(read)
             if wanted in (split, ALL):
@@ -82,5 +78,5 @@ class Encoded:
 
     def _text(self, document: Document) -> Text:
         ids = [self.tokenizer.bos, *self.tokenizer.encode(document.text), self.tokenizer.eos]
-        domain = None if document.domain is None else self.domains.index(document.domain)
+        domain = self.domains.number(document.domain)
         return Text(np.array(ids, dtype=np.int64), len(document.text.encode()), domain)
