@@ -168,7 +168,9 @@ def _composed(overrides: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def _group(override: str) -> str:
-    return re.split(r"[./@]", parents.key(override), maxsplit=1)[0]
+    """The group of the config that an override changes: ``data/task@evaluate.probes.corpus.task`` is of evaluate."""
+    group, _, package = parents.key(override).partition("@")
+    return re.split(r"[./]", package or group, maxsplit=1)[0]
 
 
 def _on(evaluator: Evaluator, split: Split | None) -> Evaluator:
