@@ -14,21 +14,26 @@ from typing import Any
 
 import pytest
 import tokenizers
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from tiny_model import tiny_model, with_shape
 from tiny_tokenizers import TEXTS, form
 
 from tests.commands import PROJECT, SMALL, text_files
+from tinylm.batch import Batch
 from tinylm.cli.main import dispatch
 from tinylm.compose.main import invoke
 from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
+from tinylm.evaluate.evaluator import Subject
 from tinylm.evaluate.harness import likelihood, local, squad, tasks
 from tinylm.evaluate.harness.likelihood import likelihoods
 from tinylm.evaluate.harness.model import HarnessModel
+from tinylm.evaluate.lm_eval import LMEval
 from tinylm.exchange.export import export
 from tinylm.model.attention.window import Window
+from tinylm.model.ffn.random_routed import RandomRouted
 from tinylm.model.ffn.series import Series
 from tinylm.model.position.alibi import ALiBi
 from tinylm.model.position.learned import Learned
@@ -167,6 +172,32 @@ def test_what_is_read_once_for_all_choices_gives_each_choice_its_own_likelihood(
         found = likelihoods(model, pairs, window=24, rows=rows)
         assert [one.nats for one in found] == pytest.approx([one.nats for one in alone], abs=1e-4)
         assert [one.greedy for one in found] == [one.greedy for one in alone]
+
+
+def test_a_model_that_routes_by_domain_reads_all_as_of_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likelihoods, read through caches too, and texts; benchmarks as of the first domain unless one is named."""
+    narrowed(monkeypatch)
+    ours = Tokenizer(tokenizers.Tokenizer.from_str(form("letters")))
+    shape = with_shape(vocab=ours.vocab_size, context=WINDOW, domains=("code", "prose"))
+    model = tiny_model(shape, ffn=functools.partial(RandomRouted, groups={"code": 2, "prose": 2}))
+    pairs = [([5, 6, 7, 8, 9, 10], [last, 4]) for last in (11, 12, 13)] + [([14], [15, 16])]
+    for domain in (0, 1):
+        for found, (context, said) in zip(likelihoods(model, pairs, window=24, domain=domain), pairs, strict=True):
+            ids_1T = torch.tensor([context + said])
+            batch = Batch(ids_1T, ids_1T, domain_B=torch.tensor([domain]))
+            chance_TV = model.eval().head(model(batch).hidden_BTD)[0].log_softmax(-1)
+            told = sum(chance_TV[len(context) - 1 + at, token].item() for at, token in enumerate(said))
+            assert found.nats == pytest.approx(told, abs=1e-4)
+    request = instances("generate_until", [("the", {"until": ["."], "max_gen_toks": 8})])
+    texts = [HarnessModel(model, ours, progress=False, domain=domain).generate_until(request) for domain in (0, 1)]
+    assert texts[0] != texts[1]
+    subject = Subject(model, ours, WINDOW, lambda split: [])
+    first, code, prose = (LMEval(["local_copa"], domain=domain)(subject) for domain in (None, "code", "prose"))
+    assert first.scalars == code.scalars != prose.scalars
+    assert [len(scores.notes) for scores in (first, code, prose)] == [1, 0, 0]
+    assert "read as domain code, the first that the model routes by" in first.notes[0]
+    with pytest.raises(UserError, match="routes by no domain"):
+        LMEval(["local_copa"], domain="code")(Subject(tiny_model(shape), ours, WINDOW, lambda split: []))
 
 
 def written(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:

@@ -14,7 +14,8 @@ examples:
   tinylm lm-eval run --model tinylm --model_args run=3f2a --tasks glam_one_shot --output_path scores.json
   tinylm lm-eval ls tasks
 
---model_args: run=KEY (or its beginning), root=DIR where runs lie (runs), max_length=N tokens, precision=fp32|bf16.
+--model_args: run=KEY (or its beginning), root=DIR where runs lie (runs), max_length=N tokens, precision=fp32|bf16,
+domain=NAME that all is read as, by models that route by it (the first they know).
 Local tasks read a folder: --metadata data=DIR, or the environment variable TINYLM_EVAL_DATA.
 `tinylm lm-eval run --help` shows lm-eval's flags."""
 

@@ -44,8 +44,8 @@ class Evaluation:
         context: tokens in a window.
         precision: of the forward.
         scores: evaluator -> its scores.
-        whole: whether nothing was left out and the window is the model's own, so that the scores may stand in its
-            record.
+        whole: whether nothing was left out and window and domain are those that a run has by itself, so that the
+            scores may stand in its record.
     """
 
     subject: str
@@ -98,13 +98,16 @@ def evaluate(
         raise UserError(f"--context {context}: the model's table of places ends at {longest} tokens")
     window = context or (min(longest, LONGEST) if foreign else longest)
     corpus: Corpus = schema.make(config["data"])
-    evaluators: dict[str, Evaluator] = {key: _on(schema.make(node), split) for key, node in config["evaluate"].items()}
+    evaluators: dict[str, Evaluator] = {
+        key: _on(schema.make(node), split, domain) for key, node in config["evaluate"].items()
+    }
     torch.set_num_threads(config["machine"]["threads"])
     domains = Domains(model, domain)
     documents = Encoded(corpus, tokenizer, progress, domains)
     subject = Subject(model, tokenizer, window, documents, config["precision"], domains.names, corpus.law())
     scores = {key: evaluator(subject) for key, evaluator in evaluators.items()}
-    whole = window == longest and all(getattr(one, "limit", None) is None for one in evaluators.values())
+    part = any(getattr(one, said, None) is not None for one in evaluators.values() for said in ("limit", "domain"))
+    whole = window == longest and not part
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Evaluation(name, parameters, type(corpus).__name__.lower(), window, config["precision"], scores, whole)
 
@@ -173,14 +176,16 @@ def _group(override: str) -> str:
     return re.split(r"[./]", package or group, maxsplit=1)[0]
 
 
-def _on(evaluator: Evaluator, split: Split | None) -> Evaluator:
-    """The evaluator on another split, under whose name its scores then stand."""
-    if split is None or not is_dataclass(evaluator) or isinstance(evaluator, type):
+def _on(evaluator: Evaluator, split: Split | None, domain: str | None) -> Evaluator:
+    """The evaluator on another split, under whose name its scores then stand, and on text of a domain."""
+    if not is_dataclass(evaluator) or isinstance(evaluator, type):
         return evaluator
     has = {field.name for field in fields(evaluator)}
-    if "split" not in has:
-        return evaluator
-    changes: dict[str, Any] = {"split": split}
-    if "prefix" in has and split != "test":
-        changes["prefix"] = f"{split}_"
+    changes: dict[str, Any] = {}
+    if split is not None and "split" in has:
+        changes["split"] = split
+        if "prefix" in has and split != "test":
+            changes["prefix"] = f"{split}_"
+    if domain is not None and "domain" in has:
+        changes["domain"] = domain
     return replace(evaluator, **changes)

@@ -15,7 +15,8 @@ from tinylm.data.document import Corpus
 from tinylm.errors import UserError
 from tinylm.model.accounting import counter
 from tinylm.model.lm import LanguageModel
-from tinylm.model.shape import Solved, solve
+from tinylm.model.meta import meta
+from tinylm.model.shape import Shape, Solved, solve
 from tinylm.runs.parts import Elder, Parts
 from tinylm.runs.settings import Batching, Settings
 from tinylm.runs.watch import check
@@ -90,6 +91,17 @@ def planned_shape(job: Job, vocab: int | None = None) -> Solved:
     config = job.config
     wanted = {name: config[name] for name in ("model", "shape", "tokenizer", "data")}
     return _solve(json.dumps(wanted, sort_keys=True), int(config["batch"]["context"]), vocab)
+
+
+def planned_model(job: Job) -> LanguageModel:
+    """The model that a job will have, on the meta device; to look at alone, for jobs of a shape share it."""
+    return _model(json.dumps(job.config["model"], sort_keys=True), planned_shape(job).shape)
+
+
+@lru_cache(maxsize=32)
+def _model(model: str, shape: Shape) -> LanguageModel:
+    with meta():
+        return model_factory({"model": json.loads(model)})(shape)
 
 
 @lru_cache(maxsize=256)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinylm.compose.keys import Job
-from tinylm.compose.parts import build, model_factory, planned_shape
+from tinylm.compose.parts import build, model_factory, planned_model, planned_shape
 from tinylm.compose.schema import make
 from tinylm.data.units import IN_TURNS
 from tinylm.errors import UserError, nearest
+from tinylm.evaluate.domain import domain_of
 from tinylm.init.initialiser import Foreign
 from tinylm.model.freezing import freeze
 from tinylm.model.lm import LanguageModel
@@ -41,6 +42,7 @@ def _wrong_with(job: Job) -> str | None:
         _known(parts)
         _rounds(parts)
         planned_shape(job)
+        _scorable(parts, planned_model(job))
         _fits(job.config)
         _trains(job)
         _inherits(job)
@@ -68,6 +70,12 @@ def _rounds(parts: Parts) -> None:
     several = len(rounds.ends()) > 1 or rounds.forgetting
     if several and rounds.unit == "document" and parts.corpus.shares is not None:
         raise UserError(IN_TURNS)
+def _scorable(parts: Parts, model: LanguageModel) -> None:
+    """Refuse an evaluator that reads text as of a domain which the model does not route by."""
+    named = {name: getattr(evaluator, "domain", None) for name, evaluator in parts.evaluators.items()}
+    for name, domain in named.items():
+        if domain is not None and (model.shape.domains or not model.by_domain):  # others are known once text is read
+            domain_of(model, domain, f"evaluate.{name}.domain")
 
 
 def _fits(config: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ class _Text:
     words: list[tuple[int, int]]
 
 
-def ask(subject: Subject, examples: Sequence[Example], rows: int) -> list[list[Outcome]]:
+def ask(subject: Subject, examples: Sequence[Example], rows: int, domain: int | None = None) -> list[list[Outcome]]:
     """What a model says to each answer of each example, every text read in one piece.
 
     An answer is right where each of its ids is the likeliest of all; one with wrong words to compare it with, where
@@ -41,6 +41,7 @@ def ask(subject: Subject, examples: Sequence[Example], rows: int) -> list[list[O
 
     Args:
         rows: tokens read in one forward.
+        domain: number of the texts' domain, for models that route by it.
     """
     texts: list[_Text] = []
     places: list[tuple[int, list[list[int]]]] = []  # an example's own text, and for each answer those of wrong words
@@ -54,7 +55,7 @@ def ask(subject: Subject, examples: Sequence[Example], rows: int) -> list[list[O
                 changed = f"{example.text[: answer.start]} {word}"
                 texts.append(_read(subject.tokenizer, changed, [(answer.start, len(changed))]))
         places.append((own, compared))
-    said = _scored(subject, texts, rows)
+    said = _scored(subject, texts, rows, domain)
     told = []
     for example, (own, compared) in zip(examples, places, strict=True):
         outcomes = []
@@ -86,14 +87,14 @@ def _read(tokenizer: Vocabulary, text: str, words: Sequence[tuple[int, int]]) ->
     return _Text([tokenizer.bos, *ids], [(int(a), int(b) + 1) for a, b in zip(firsts, lasts, strict=True)])
 
 
-def _scored(subject: Subject, texts: Sequence[_Text], rows: int) -> list[list[tuple[float, bool]]]:
+def _scored(subject: Subject, texts: Sequence[_Text], rows: int, domain: int | None) -> list[list[tuple[float, bool]]]:
     """For each text, the bits of each of its words and whether its ids are the likeliest."""
     said: list[list[tuple[float, bool]]] = [[] for _ in texts]
     training = subject.model.training
     subject.model.eval()
     try:
         for picked in _alike([len(text.ids) for text in texts], rows):
-            nats_BT, likeliest_BT = _forward(subject, [texts[index].ids for index in picked])
+            nats_BT, likeliest_BT = _forward(subject, [texts[index].ids for index in picked], domain)
             for row, index in enumerate(picked):
                 said[index] = [
                     (float(nats_BT[row, a:b].sum()) / math.log(2), bool(likeliest_BT[row, a:b].all()))
@@ -114,7 +115,7 @@ def _alike(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
         at += size
 
 
-def _forward(subject: Subject, texts: Sequence[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _forward(subject: Subject, texts: Sequence[list[int]], domain: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Nats of every target of some texts, and whether it is the likeliest id, each (B, T); padding's mean nothing."""
     longest = max(map(len, texts)) - 1
     ids_BT = torch.full((len(texts), longest), subject.tokenizer.eos)
@@ -123,7 +124,8 @@ def _forward(subject: Subject, texts: Sequence[list[int]]) -> tuple[np.ndarray, 
         ids_BT[row, : len(ids) - 1] = torch.tensor(ids[:-1])
         targets_BT[row, : len(ids) - 1] = torch.tensor(ids[1:])
     device = next(subject.model.parameters()).device
-    batch = Batch(ids_BT, targets_BT).to(device)
+    domain_B = None if domain is None else torch.full((len(texts),), domain)
+    batch = Batch(ids_BT, targets_BT, domain_B=domain_B).to(device)
 
     def read(head: Callable[[Tensor], Tensor], hidden_BTD: Tensor) -> tuple[Tensor, Tensor]:
         nats, best = [], []

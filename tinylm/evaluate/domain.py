@@ -26,6 +26,13 @@ def domain_of(model: LanguageModel, name: str | None, option: str) -> int | None
     return known.index(name)
 
 
+def assumed(model: LanguageModel, name: str | None, option: str) -> list[str]:
+    """A note where text without labels is read as of a domain that nobody named; else nothing."""
+    if name is not None or not model.by_domain:
+        return []
+    return [f"{option}: read as domain {model.shape.domains[0]}, the first that the model routes by; or name another"]
+
+
 class Domains:
     """The numbers of a text's domains as a model knows them.
 

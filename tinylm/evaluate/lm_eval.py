@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+from tinylm.evaluate.domain import assumed, domain_of
 from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
 from tinylm.evaluate.harness.scores import evaluate
 from tinylm.evaluate.harness.tasks import Tasks, load
@@ -27,6 +28,8 @@ class LMEval(Evaluator):
             those that others publish.
         num_fewshot: examples before a question; None: as many as the task says.
         progress: whether to show a bar on stderr.
+        domain: what the documents are read as, by models that route by it; None: the first that the model knows, which
+            a note says.
     """
 
     name: ClassVar[str] = "lm_eval"
@@ -37,6 +40,7 @@ class LMEval(Evaluator):
     limit: float | None = None
     num_fewshot: int | None = None
     progress: bool | None = None
+    domain: str | None = None
 
     @cached_property
     def loaded(self) -> Tasks:
@@ -60,7 +64,8 @@ class LMEval(Evaluator):
         """Score the subject.
 
         Raises:
-            UserError: lm-eval is not installed, or a task or its documents cannot be had.
+            UserError: lm-eval is not installed, or a task or its documents cannot be had; or the model routes by no
+                domain, or knows none of that name.
         """
         loaded = self.loaded  # before the import: it says so where lm-eval is not installed
         from tinylm.evaluate.harness.model import HarnessModel
@@ -71,5 +76,7 @@ class LMEval(Evaluator):
             window=subject.context,
             precision=subject.precision,
             progress=bool(self.progress),
+            domain=domain_of(subject.model, self.domain, "evaluate.lm_eval.domain"),
         )
-        return evaluate(lm, loaded, limit=self.limit, num_fewshot=self.num_fewshot)
+        scores = evaluate(lm, loaded, limit=self.limit, num_fewshot=self.num_fewshot)
+        return replace(scores, notes=[*scores.notes, *assumed(subject.model, self.domain, "evaluate.lm_eval.domain")])

@@ -12,6 +12,7 @@ from tinylm.data.corpus.probe import Probe
 from tinylm.data.document import Corpus
 from tinylm.errors import UserError
 from tinylm.evaluate.answers import Outcome, ask, ideal
+from tinylm.evaluate.domain import assumed, domain_of
 from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
 
 
@@ -35,6 +36,8 @@ class Probes(Evaluator):
         beyond: lengths to score beside the trained ones, which the corpus says.
         texts: of each length.
         rows: tokens read in one forward.
+        domain: what the texts are read as, by models that route by it; None: the first that the model knows, which a
+            note says.
 
     Raises:
         UserError: the corpus has no task, or the task no text of a length.
@@ -47,6 +50,7 @@ class Probes(Evaluator):
     beyond: list[int] = field(default_factory=list)
     texts: int = 200
     rows: int = 4096
+    domain: str | None = None
 
     def __post_init__(self) -> None:
         task = self._probe.task  # or it is refused
@@ -65,11 +69,16 @@ class Probes(Evaluator):
         return self.corpus
 
     def __call__(self, subject: Subject) -> Scores:
-        """Ask the model."""
+        """Ask the model.
+
+        Raises:
+            UserError: it routes by no domain, or knows none of that name.
+        """
         task = self._probe.task
+        domain = domain_of(subject.model, self.domain, "evaluate.probes.domain")
         told: dict[int, list[list[Outcome]]] = {}
         known: list[Outcome] = []
-        notes = []
+        notes = assumed(subject.model, self.domain, "evaluate.probes.domain")
         for length in sorted({*task.lengths, *self.beyond}):
             examples = self._probe.examples("test", length, self.texts)
             longest = max((len(subject.tokenizer.encode(example.text)) for example in examples), default=0)
@@ -78,7 +87,7 @@ class Probes(Evaluator):
             elif longest > subject.model.shape.context and not subject.model.position.any_length:
                 notes.append(f"probes: learned positions do not reach {length} {task.unit}, which are not scored")
             else:
-                told[length] = ask(subject, examples, self.rows)
+                told[length] = ask(subject, examples, self.rows, domain)
                 known += [outcome for example in examples for outcome in ideal(task, example)]
         return Scores(self._scalars(told, known), _items(told), notes)
 

@@ -77,6 +77,7 @@ def likelihoods(
     rows: int = 1024,
     precision: Literal["bf16", "fp32"] = "fp32",
     done: Callable[[int], object] = lambda count: None,
+    domain: int | None = None,
 ) -> list[Likelihood]:
     """The likelihood of each continuation after its context, in the order of ``pairs``.
 
@@ -90,6 +91,7 @@ def likelihoods(
         window: ids that the model reads at most.
         rows: ids read in one forward, about.
         done: told how many pairs are scored, batch by batch.
+        domain: number of the domain that all is read as, for models that route by it.
     """
     nats, greedy = [0.0] * len(pairs), [True] * len(pairs)
     training = model.training
@@ -99,7 +101,7 @@ def likelihoods(
             device = next(model.parameters()).device
             autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
             with torch.inference_mode(), autocast:
-                for number, value, likeliest in _scored(model, batch):
+                for number, value, likeliest in _scored(model, batch, domain):
                     nats[number] += value
                     greedy[number] &= likeliest
             done(sum(len(row.wanted) for question in batch for row in question.rows))
@@ -138,19 +140,21 @@ def _batches(questions: Sequence[Question], size: int) -> Iterator[list[Question
         yield batch
 
 
-def _scored(model: LanguageModel, questions: Sequence[Question]) -> Iterator[tuple[int, float, bool]]:
+def _scored(
+    model: LanguageModel, questions: Sequence[Question], domain: int | None
+) -> Iterator[tuple[int, float, bool]]:
     """(number of a pair, nats, whether it is the likeliest) of each scored token."""
     cache = Cache() if any(len(question.rows) > 1 for question in questions) else None
     heads = [question.rows[0].ids[: question.shared] for question in questions]
     asked = [(place, row, 0, one.shared) for place, one in enumerate(questions) for row in one.rows]
-    yield from _read(model, heads, asked, cache)
+    yield from _read(model, heads, asked, cache, domain)
     tails = [(place, one.shared, row) for place, one in enumerate(questions) for row in one.rows]
     room = None if model.position.any_length else model.shape.context
     for part in _alike([tail for tail in tails if len(tail[2].ids) > tail[1]], room):
         assert cache is not None
         begun = cache.rows(torch.tensor([place for place, _, _ in part], device=next(model.parameters()).device))
         asked = [(place, row, shared, len(row.ids)) for place, (_, shared, row) in enumerate(part)]
-        yield from _read(model, [row.ids[shared:] for _, shared, row in part], asked, begun)
+        yield from _read(model, [row.ids[shared:] for _, shared, row in part], asked, begun, domain)
 
 
 def _alike(tails: list[tuple[int, int, Row]], room: int | None) -> Iterator[list[tuple[int, int, Row]]]:
@@ -177,6 +181,7 @@ def _read(
     parts: Sequence[tuple[int, ...]],
     asked: Iterable[tuple[int, Row, int, int]],
     cache: Cache | None,
+    domain: int | None,
 ) -> Iterator[tuple[int, float, bool]]:
     """Read parts of rows, the first of them into the cache, and score what follows the ids within them.
 
@@ -214,6 +219,7 @@ def _read(
             greedy += (logits_MV.argmax(dim=-1) == wanted_M).tolist()
         return nats, greedy
 
-    batch = Batch(ids_BT, torch.full_like(ids_BT, IGNORE), document_BT=document_BT).to(device)
+    domain_B = None if domain is None else torch.full((len(parts),), domain)
+    batch = Batch(ids_BT, torch.full_like(ids_BT, IGNORE), document_BT=document_BT, domain_B=domain_B).to(device)
     nats, greedy = model(batch, read=read, cache=cache).read
     yield from zip(owners, nats, greedy, strict=True)

@@ -14,6 +14,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from tqdm import tqdm
 
 from tinylm.errors import UserError
+from tinylm.evaluate.domain import domain_of
 from tinylm.evaluate.evaluator import Vocabulary
 from tinylm.evaluate.generate import generate
 from tinylm.evaluate.harness.likelihood import Likelihood, likelihoods
@@ -42,6 +43,7 @@ class HarnessModel(TemplateLM):
         window: ids that it reads at most; None: those it was trained with.
         rows: sequences in one forward; None: as many as are fastest.
         progress: whether to show a bar on stderr.
+        domain: number of the domain that all is read as, for models that route by it.
 
     Raises:
         UserError: a window longer than the model's table of places.
@@ -58,6 +60,7 @@ class HarnessModel(TemplateLM):
         rows: int | None = None,
         precision: Literal["bf16", "fp32"] = "fp32",
         progress: bool = True,
+        domain: int | None = None,
     ) -> None:
         super().__init__()
         longest = model.shape.context
@@ -65,7 +68,7 @@ class HarnessModel(TemplateLM):
             raise UserError(f"max_length={window}: the model's table of places ends at {longest} tokens")
         self.model, self.vocabulary = model, tokenizer
         self.max_length = window or longest
-        self.precision = precision
+        self.precision, self.domain = precision, domain
         self.progress = sys.stderr if progress else None
         self._device = next(model.parameters()).device
         self.read = READ.get(self._device.type, ELSEWHERE) if rows is None else rows * self.max_length
@@ -78,14 +81,16 @@ class HarnessModel(TemplateLM):
         """The model of a run, as ``--model_args run=KEY,root=DIR`` names it.
 
         Raises:
-            UserError: no run is named, or an argument that there is not.
+            UserError: no run is named, or an argument that there is not, or a domain that the model does not know.
         """
         given = dict(arg_dict)
-        known = ("run", "root", "max_length", "precision")
+        known = ("run", "root", "max_length", "precision", "domain")
         unknown = sorted(set(given) - set(known))
         if unknown or "run" not in given:
             named = f"{unknown[0]} is not known" if unknown else "run is missing"
-            raise UserError(f"--model_args: {named}; write run=KEY,root=DIR, and max_length or precision if need be")
+            raise UserError(
+                f"--model_args: {named}; write run=KEY,root=DIR, and max_length, precision or domain if need be"
+            )
         if cls.load is None:
             raise ValueError("nobody has said how a run is loaded")
         window, precision = given.get("max_length"), given.get("precision", "fp32")
@@ -105,6 +110,7 @@ class HarnessModel(TemplateLM):
             window=window,
             rows=int(size) if size.isdigit() else None,  # auto: by ids
             precision=precision,
+            domain=domain_of(model, given.get("domain"), "--model_args: domain"),
         )
 
     @classmethod
@@ -178,7 +184,13 @@ class HarnessModel(TemplateLM):
     def _likelihoods(self, pairs: list[tuple[list[int], list[int]]], what: str, quiet: bool) -> list[Likelihood]:
         with tqdm(total=len(pairs), desc=what, **self._bar(quiet)) as bar:
             return likelihoods(
-                self.model, pairs, window=self.max_length, rows=self.read, precision=self.precision, done=bar.update
+                self.model,
+                pairs,
+                window=self.max_length,
+                rows=self.read,
+                precision=self.precision,
+                done=bar.update,
+                domain=self.domain,
             )
 
     def _bar(self, quiet: bool) -> dict[str, Any]:
@@ -234,6 +246,7 @@ class HarnessModel(TemplateLM):
                 top_k=settings.get("top_k") if sampled else None,
                 top_p=settings.get("top_p") if sampled else None,
                 seeds=numbers,
+                domain=self.domain,
                 window=self.max_length,
             )
         return [postprocess_generated_text(self.vocabulary.decode(ids), ends, None) for ids in written]
