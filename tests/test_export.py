@@ -240,6 +240,10 @@ def test_nothing_stands_there_unless_transformers_agrees(tmp_path: Path, monkeyp
 
 def test_a_run_is_exported_told_and_scored_alike(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text, root = text_files(tmp_path / "text"), f"--root={tmp_path}/runs"
+    lines = (tmp_path / "text" / "text.txt").read_text().splitlines()
+    rows = [{"text": line, "domain": ("odd", "even")[len(line) % 2]} for line in lines]
+    (tmp_path / "text" / "text.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    text[1:3] = [f"data.paths=[{tmp_path}/text/text.jsonl]", "data.domain_field=domain"]
     small = [word for word in SMALL if not word.startswith("tokenizer")]
     pruned = ["tokenizer=pruned", "tokenizer.vocab=280", "tokenizer.of.vocab=320"]
     record = invoke([*text, *small, *pruned, f"root={tmp_path}/runs"], command="").record
@@ -247,8 +251,10 @@ def test_a_run_is_exported_told_and_scored_alike(tmp_path: Path, capfd: pytest.C
     out = tmp_path / "there" / "mine"
     assert dispatch(["export", record.key[:8], str(out), root]) == 0
     told = (out / "README.md").read_text()
-    for fact in (record.key, f"{record.metrics['bits_per_byte']:.4f} | ± ", "standard error over", "text.txt", "280"):
+    for fact in (record.key, f"{record.metrics['bits_per_byte']:.4f} | ± ", "standard error over", "text.jsonl", "280"):
         assert fact in told
+    for domain in ("odd", "even"):
+        assert f"| bits_per_byte/{domain} | {record.metrics[f'bits_per_byte/{domain}']:.4f} | ± " in told
     assert str(tmp_path) not in told
     assert "\nlicense" not in told
     data = [*text, "--split", "test", "--json"]

@@ -66,7 +66,7 @@ def _of_documents(record: RunRecord, run: Path) -> dict[str, tuple[np.ndarray, n
         "test_loss": (bits_N * np.log(2), tokens_N),
         "end_of_document_bits": (end_N, np.ones_like(end_N)),
     }
-    domain_N = np.array([-1 if number is None else number for number in rows["domain"]])
-    for number, name in enumerate(record.accounting["shape"].get("domains", ())):
-        found[f"bits_per_byte/{name}"] = (bits_N[domain_N == number], bytes_N[domain_N == number])
+    for name in record.accounting["shape"].get("domains", ()):
+        own_N = np.array([domain == name for domain in rows["domain"]])
+        found[f"bits_per_byte/{name}"] = (bits_N[own_N], bytes_N[own_N])
     return found
