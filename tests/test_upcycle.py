@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tinylm.errors import UserError
 from tinylm.init.initialiser import Parent, Provenance, Sources, fill
 from tinylm.init.reading import next_token_loss
 from tinylm.init.upcycle import Upcycle
+from tinylm.model.accounting import flops_per_token
 from tinylm.model.ffn.expert_choice import ExpertChoice
 from tinylm.model.ffn.frozen_centroid import FrozenCentroid
 from tinylm.model.ffn.gelu import GELU
@@ -35,7 +37,7 @@ def upcycled(
 ) -> tuple[LanguageModel, LanguageModel, Provenance]:
     parent = tiny_model(with_shape(**shape), ffn=dense, std=0.15)
     child = tiny_model(with_shape(**shape), ffn=ffn)
-    sources = Sources(parent=Parent(parent, "elder"), batches=lambda step: random_batch(2, 12, seed=step))
+    sources = Sources(parent=Parent(parent, "elder"), own=lambda step: random_batch(2, 12, seed=step))
     (said,) = fill(child, [how or Upcycle()], Streams(0), sources)
     return child, parent, said
 
@@ -76,6 +78,8 @@ def test_what_is_not_exact_is_told_and_compensated() -> None:
             ours = sum(next_token_loss(child.train(train), batch).item() for batch in batches)
             theirs = sum(next_token_loss(parent.eval(), batch).item() for batch in batches)
             assert said.scores[name] == pytest.approx((ours - theirs) / 4, abs=1e-5)
+        dense, sparse = (flops_per_token(model, 12)["forward"] for model in (parent, child))
+        assert said.flops == 4 * 2 * 12 * (dense + 2 * sparse), "the child is read in both modes"
 
 
 def test_dropped_units_are_drawn_anew_in_all_matrices() -> None:
@@ -133,3 +137,18 @@ def test_a_run_begins_where_its_dense_parent_ended(tmp_path: Path) -> None:
     wrong = tinylm("run", *text, *SMALL, *upcycle, "model.ffn.hidden=8", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "model.ffn.hidden=null" in wrong.stderr
+
+
+def test_a_dense_parent_of_text_without_domains_becomes_a_child_of_several(tmp_path: Path) -> None:
+    """Ren et al. 2023: experts by domain, out of a model that knew of none."""
+    text = text_files(tmp_path)
+    parts = [f"data.parts.{name}.{word.removeprefix('data.')}" for name in "ab" for word in text[1:]]
+    mixture = ["data=mixture", "+data@data.parts.a=files", "+data@data.parts.b=files", *parts]
+    small = [word for word in SMALL if not word.startswith("tokenizer")]
+    plain = ",".join(json.dumps(word) for word in ["model/ffn=swiglu", *text])
+    grouped = ["model/ffn=random_routed", "model.ffn.groups={a: 2, b: 3}", "init=upcycle"]
+    ran = tinylm("run", *small, *mixture, "tokenizer=bytes", *grouped, f"init.parent.overrides=[{plain}]", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    runs = collect(tmp_path / "runs").set_index("model/ffn")
+    assert abs(runs.loc["random_routed", "upcycle_gap"]) < 1e-4
+    assert (runs["status"] == "done").all()

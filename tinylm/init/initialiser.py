@@ -79,6 +79,7 @@ class Sources:
         parent: the model to inherit from.
         loss: nats a token of a model on the parent's tune split, in the parent's ids.
         batches: step -> batch of the parent's tune split, in the parent's ids; pure.
+        own: step -> batch of the child's tune split; pure.
         fit: trains a few parameters on those batches.
         tokenizer: the child's own.
         counts: how often each of the child's ids occurs in the train split, by domain.
@@ -88,6 +89,7 @@ class Sources:
     parent: Parent | None = None
     loss: Callable[[LanguageModel], float] | None = None
     batches: Callable[[int], Batch] | None = None
+    own: Callable[[int], Batch] | None = None
     fit: SmallFit | None = None
     tokenizer: Tokenizer | None = None
     counts: Counts = _unknown

@@ -23,7 +23,7 @@ from tinylm.streams import Streams
 EXPERT = re.compile(r"(blocks\.\d+\.ffn)\.(experts|shared)\.(\w+)")
 BESIDE = re.compile(r"(blocks\.\d+\.ffn)\.dense\.(.+)")
 SIZES = ("depth", "width", "heads", "kv_heads", "head_dim", "vocab", "tied")
-MEASURED = 4  # batches of the parent's tune split
+MEASURED = 4  # batches of the child's tune split
 
 
 class Upcycle:
@@ -33,8 +33,9 @@ class Upcycle:
     memories are drawn as ``init=scratch`` draws them. Where the weights of a token's experts sum to 1 and none is
     dropped, the child's first loss is the parent's. Elsewhere ``compensate`` scales what the experts give by what
     their weights sum to under a router that prefers none, E / k, and what is left of a gap stands in the record:
-    ``upcycle_gap`` (as evaluated) and ``upcycle_gap_train`` (as trained), nats a token above the parent on its tune
-    split. A shared expert starts with an output of 0, and so should a memory (``model.ffn.start=zero``).
+    ``upcycle_gap`` (as evaluated) and ``upcycle_gap_train`` (as trained), nats a token above the parent on the child's
+    tune split, whose domains the child may route by. A shared expert starts with an output of 0, and so should a memory
+    (``model.ffn.start=zero``).
 
     The child's schedule begins anew; ``schedule.warmup=0`` goes on at the peak rate.
 
@@ -130,10 +131,8 @@ class Upcycle:
             filled[name] = f"parent {parent.name}"
         drawn = Scratch()(model, streams, replace(sources, filled=sources.filled | frozenset(filled)))
         filled |= drawn.filled
-        meter = Meter()
-        with meter.reading(parent.model), meter.reading(model):
-            scores = _gaps(model, parent, sources)
-        return Provenance("upcycle", filled, {"parent": parent.name, "gaps": scores}, meter.flops, scores)
+        scores, flops = _gaps(model, parent, sources)
+        return Provenance("upcycle", filled, {"parent": parent.name, "gaps": scores}, flops, scores)
 
     def _expert(self, name: str, parameter: Tensor, source: Tensor, model: LanguageModel, streams: Streams) -> Tensor:
         """What a parameter starts from, copied, in part drawn anew, and scaled."""
@@ -174,15 +173,18 @@ def _source(name: str) -> str:
     return name if beside is None else f"{beside[1]}.{beside[2]}"
 
 
-def _gaps(model: LanguageModel, parent: Parent, sources: Sources) -> dict[str, float]:
-    """Nats a token of the child above the parent, in both modes."""
-    if sources.batches is None:
-        return {}
-    batches = [sources.batches(step) for step in range(MEASURED)]
+def _gaps(model: LanguageModel, parent: Parent, sources: Sources) -> tuple[dict[str, float], float]:
+    """Nats a token of the child above the parent, in both modes; what measuring cost, in FLOPs."""
+    if sources.own is None:
+        return {}, 0.0
+    batches = [sources.own(step) for step in range(MEASURED)]
 
     def nats(measured: LanguageModel) -> float:
         return sum(next_token_loss(measured, batch).item() for batch in batches) / MEASURED
 
-    floor = nats(parent.model.eval())
     trained = deepcopy(model).train()  # whose running moments are not to remember this
-    return {"upcycle_gap": nats(model.eval()) - floor, "upcycle_gap_train": nats(trained) - floor}
+    meter = Meter()
+    with meter.reading(parent.model), meter.reading(model), meter.reading(trained):
+        floor = nats(parent.model.eval())
+        gaps = {"upcycle_gap": nats(model.eval()) - floor, "upcycle_gap_train": nats(trained) - floor}
+    return gaps, meter.flops

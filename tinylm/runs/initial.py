@@ -99,7 +99,8 @@ def initialise(
     began = time.perf_counter()
     say("initialising from its parent", None)
     record = trained(parts.parent)
-    drawn_upon = replace(sources(parts.parent, record, prepared.tokenizer, say), counts=counts)
+    own = parts.batches(prepared.store, "tune").__getitem__
+    drawn_upon = replace(sources(parts.parent, record, prepared.tokenizer, say), counts=counts, own=own)
     chain = fill(model, [parts.init], streams, drawn_upon)
     initial = Initial(
         chain=[said.summary() for said in chain],
