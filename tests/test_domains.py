@@ -129,3 +129,11 @@ def test_a_domain_that_an_evaluator_names_is_checked_before_training() -> None:
         ([], "evaluate.probes.domain songs: the model routes by no domain; leave it out"),
     ]:
         assert rehearse([job_of(*words, *model, "evaluate.probes.domain=songs")]) == [said]
+
+
+def test_layers_are_chosen_by_a_parents_loss_on_text_of_domains(texts: Path, tmp_path: Path) -> None:
+    text = mixture(texts, code="code", prose="prose")
+    words = ["init=inherit", "init.layers=importance", "init.parent.overrides=['shape.depth=3']", "shape.depth=2"]
+    record = invoke([*SMALL, *text, *words, f"root={tmp_path}"], command="").record
+    assert record is not None
+    assert record.status == "done"

@@ -173,8 +173,14 @@ def sources(elder: Elder, record: RunRecord, tokenizer: Tokenizer, say: Callable
     score = BitsPerByte(split="tune", at_most=max(1, split.documents * LOSS_BYTES // split.bytes), prefix="tune_")
 
     def loss(measured: LanguageModel) -> float:
-        documents = partial(Documents, prepared)
-        subject = Subject(measured, prepared.tokenizer, model.shape.context, documents, parts.settings.precision)
+        subject = Subject(
+            measured,
+            prepared.tokenizer,
+            model.shape.context,
+            partial(Documents, prepared),
+            parts.settings.precision,
+            prepared.store.domains,
+        )
         return score(subject).scalars["tune_loss"]
 
     return Sources(
