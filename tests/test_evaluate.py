@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import tiny_model, with_shape
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from tinylm.batch import Batch
+from tinylm.compose.rehearsal import rehearse
+from tinylm.data.corpus.probe import Probe
+from tinylm.data.task.induction import Induction
 from tinylm.errors import UserError
 from tinylm.evaluate.bits import BitsPerByte, cut, spread
 from tinylm.evaluate.effective_dimension import EffectiveDimension, components
@@ -26,13 +31,16 @@ from tinylm.evaluate.evaluator import Scores, Subject, Text
 from tinylm.evaluate.extrapolation import Extrapolation, ending
 from tinylm.evaluate.floor import Floor
 from tinylm.evaluate.generate import following, generate
+from tinylm.evaluate.harness.likelihood import likelihoods
 from tinylm.evaluate.int8 import Int8, nearest, rounded, sizes
 from tinylm.evaluate.latency import Latency, LiveBytes, pace
 from tinylm.evaluate.layer_skip import LayerSkip
+from tinylm.evaluate.probes import Probes
 from tinylm.evaluate.routing import Routing
 from tinylm.evaluate.sample import samples
 from tinylm.model.accounting import flops_per_token
 from tinylm.model.attention.window import Window
+from tinylm.model.context import Context
 from tinylm.model.ffn.expert_choice import ExpertChoice
 from tinylm.model.ffn.moe import MoE
 from tinylm.model.ffn.random_routed import RandomRouted
@@ -41,6 +49,8 @@ from tinylm.model.lm import LanguageModel
 from tinylm.model.position.alibi import ALiBi
 from tinylm.model.position.learned import Learned
 from tinylm.model.position.none import NoPosition
+from tinylm.model.shape import Shape
+from tinylm.model.slots import FFN, Side
 
 CONTEXT = 8
 MODEL = tiny_model(with_shape(vocab=258, context=CONTEXT))
@@ -415,3 +425,37 @@ def test_bits_with_more_text_in_view() -> None:
     nothing = Extrapolation(factors=[16])(replace(subject(text), model=model))
     assert not nothing.scalars
     assert "128 tokens" in nothing.notes[0]
+
+
+class Peeking(FFN):
+    """A feed-forward that adds the mean of the whole row to each token, in evaluation too."""
+
+    causal_train, causal_eval = False, False
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(shape.width, shape.width))
+
+    def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
+        return (x_BTD + x_BTD.mean(1, keepdim=True)) @ self.weight, Side()
+
+    def flops_per_token(self) -> float:
+        return 2.0 * self.weight.numel()
+
+
+def test_what_sees_later_tokens_in_evaluation_is_not_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = r"blocks\.0\.ffn \(Peeking\) lets a token see later ones in evaluation too"
+    model = tiny_model(MODEL.shape, ffn=Peeking)
+    of = replace(subject(b"what is read is known before it is read, and so is no news"), model=model)
+    corpus = Probe(Induction([3], words=8), size=200)
+    for score in (BitsPerByte(), Int8(), LayerSkip(), Extrapolation(), Probes(corpus, texts=2)):
+        with pytest.raises(UserError, match=said):
+            score(of)
+    with pytest.raises(UserError, match=said):
+        likelihoods(model, [([1], [2])], window=8)
+    monkeypatch.setenv("TINYLM_ALLOW", __name__.split(".")[0])
+    from tests.test_keys import job_of
+
+    (line,) = rehearse([job_of(f"model.ffn._target_={__name__}.Peeking", "shape.parameters=null", "shape.width=64")])
+    assert re.match(said, line)
+    assert "\n" not in line

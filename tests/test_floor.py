@@ -42,6 +42,9 @@ class Generator(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
 
+    def slots(self) -> list[Any]:
+        return []
+
     def forward(self, batch: Any, read: Any) -> Any:
         rows = [self.logits([index for index in row if index < 256]) for row in batch.ids_BT.tolist()]
         logits_BTV = torch.zeros(*batch.ids_BT.shape, 258)
@@ -105,6 +108,9 @@ class Even(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
         self.vocab = vocab
+
+    def slots(self) -> list[Any]:
+        return []
 
     def forward(self, batch: Any, read: Any) -> Any:
         zeros_BTV = torch.zeros(*batch.ids_BT.shape, self.vocab)

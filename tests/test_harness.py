@@ -164,7 +164,7 @@ def test_what_is_read_once_for_all_choices_gives_each_choice_its_own_likelihood(
         pairs += [(context, choice) for choice in [*choices, [*choices[0][:-1], 7]]]
     for length, tail in ((21, 4), (18, 5)):  # what pads the first to the second's length would stand beyond the window
         pairs += [(list(range(length, 2 * length)), [last] * tail) for last in (3, 4)]
-    together = likelihood._questions(pairs, 24, share=True)
+    together = likelihood._questions(pairs, 24)
     assert sum(len(question.rows) > 2 for question in together) >= 3
     assert sum(question.size for question in together) < 0.6 * sum(min(24, len(c) + len(a) - 1) for c, a in pairs)
     alone = [likelihoods(model, [pair], window=24)[0] for pair in pairs]

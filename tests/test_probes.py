@@ -112,6 +112,10 @@ class Told(nn.Module):
         self.made, self.predict = made, predict
         self.nothing = nn.Parameter(torch.zeros(()))
         self.shape, self.position = with_shape(context=8), ALiBi(with_shape())
+        self.by_domain = False
+
+    def slots(self) -> list[Any]:
+        return []
 
     def forward(self, batch: Batch, read: Any) -> Output[Any]:
         logits_BTV = torch.full((*batch.ids_BT.shape, self.made.vocab_size), -30.0)

@@ -11,6 +11,7 @@ from tinylm.compose.schema import make
 from tinylm.data.units import IN_TURNS
 from tinylm.errors import UserError, nearest
 from tinylm.evaluate.domain import domain_of
+from tinylm.evaluate.evaluator import refuse_foresight
 from tinylm.init.initialiser import Foreign
 from tinylm.model.freezing import freeze
 from tinylm.model.lm import LanguageModel
@@ -71,7 +72,12 @@ def _rounds(parts: Parts) -> None:
     if several and rounds.unit == "document" and parts.corpus.shares is not None:
         raise UserError(IN_TURNS)
 def _scorable(parts: Parts, model: LanguageModel) -> None:
-    """Refuse an evaluator that reads text as of a domain which the model does not route by."""
+    """Refuse a model that may not be scored, as every run is on its way, or is asked for text of an unknown domain.
+
+    Raises:
+        UserError: a part of it is not causal in evaluation; an evaluator's domain is none that it routes by.
+    """
+    refuse_foresight(model)
     named = {name: getattr(evaluator, "domain", None) for name, evaluator in parts.evaluators.items()}
     for name, domain in named.items():
         if domain is not None and (model.shape.domains or not model.by_domain):  # others are known once text is read

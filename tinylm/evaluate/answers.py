@@ -13,7 +13,7 @@ from torch import Tensor
 from tinylm.batch import IGNORE, Batch
 from tinylm.data.probe import Answer, Example, Task
 from tinylm.evaluate.bits import CHUNK
-from tinylm.evaluate.evaluator import Subject, Vocabulary
+from tinylm.evaluate.evaluator import Subject, Vocabulary, refuse_foresight
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ def ask(subject: Subject, examples: Sequence[Example], rows: int, domain: int | 
     Args:
         rows: tokens read in one forward.
         domain: number of the texts' domain, for models that route by it.
+
+    Raises:
+        UserError: the model lets a token see later ones in evaluation.
     """
     texts: list[_Text] = []
     places: list[tuple[int, list[list[int]]]] = []  # an example's own text, and for each answer those of wrong words
@@ -89,6 +92,7 @@ def _read(tokenizer: Vocabulary, text: str, words: Sequence[tuple[int, int]]) ->
 
 def _scored(subject: Subject, texts: Sequence[_Text], rows: int, domain: int | None) -> list[list[tuple[float, bool]]]:
     """For each text, the bits of each of its words and whether its ids are the likeliest."""
+    refuse_foresight(subject.model)
     said: list[list[tuple[float, bool]]] = [[] for _ in texts]
     training = subject.model.training
     subject.model.eval()

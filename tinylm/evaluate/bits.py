@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from tinylm.batch import IGNORE, Batch
 from tinylm.errors import UserError
-from tinylm.evaluate.evaluator import Evaluator, Scores, Subject, Text
+from tinylm.evaluate.evaluator import Evaluator, Scores, Subject, Text, refuse_foresight
 
 CHUNK = 1024  # tokens whose logits are made at once
 
@@ -64,7 +64,7 @@ class BitsPerByte(Evaluator):
         """Score the documents.
 
         Raises:
-            UserError: the split holds no text.
+            UserError: the split holds no text, or the model lets a token see later ones in evaluation.
         """
         documents = subject.documents(self.split)
         picked = spread(len(documents), self.at_most)
@@ -109,7 +109,11 @@ def scored(
 
     Args:
         rows: tokens read in one forward.
+
+    Raises:
+        UserError: the model lets a token see later ones in evaluation.
     """
+    refuse_foresight(subject.model)
     length_N = windows.stop_N - windows.start_N
     order = np.argsort(-length_N, kind="stable")  # alike lengths together, so that little is padding
     training = subject.model.training

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import numpy as np
 
 from tinylm.data.document import Span
+from tinylm.errors import UserError
 from tinylm.model.lm import LanguageModel
 
 
@@ -84,6 +85,20 @@ class Scores:
     items: dict[str, list[Any]] | None = None
     notes: list[str] = field(default_factory=list)
     about: dict[str, Any] | None = None
+
+
+def refuse_foresight(model: LanguageModel) -> None:
+    """Raise where a token's probability would be read off a model that has seen what comes after.
+
+    Raises:
+        UserError: a part of the model is not causal in evaluation.
+    """
+    for path, part in model.slots():
+        if not getattr(part, "causal_eval", True):
+            raise UserError(
+                f"{path} ({type(part).__name__}) lets a token see later ones in evaluation too, so what the model says "
+                "of a text is no score; only what is causal there is scored"
+            )
 
 
 class Evaluator(ABC):

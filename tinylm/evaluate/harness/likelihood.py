@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from tinylm.batch import IGNORE, Batch
 from tinylm.evaluate.bits import CHUNK
+from tinylm.evaluate.evaluator import refuse_foresight
 from tinylm.model.cache import Cache
 from tinylm.model.lm import LanguageModel
 
@@ -92,12 +93,16 @@ def likelihoods(
         rows: ids read in one forward, about.
         done: told how many pairs are scored, batch by batch.
         domain: number of the domain that all is read as, for models that route by it.
+
+    Raises:
+        UserError: the model lets a token see later ones in evaluation.
     """
+    refuse_foresight(model)
     nats, greedy = [0.0] * len(pairs), [True] * len(pairs)
     training = model.training
     model.eval()
     try:
-        for batch in _batches(_questions(pairs, window, share=model.causal), rows):
+        for batch in _batches(_questions(pairs, window), rows):
             device = next(model.parameters()).device
             autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
             with torch.inference_mode(), autocast:
@@ -110,7 +115,7 @@ def likelihoods(
     return [Likelihood(*one) for one in zip(nats, greedy, strict=True)]
 
 
-def _questions(pairs: Sequence[tuple[list[int], list[int]]], window: int, share: bool) -> list[Question]:
+def _questions(pairs: Sequence[tuple[list[int], list[int]]], window: int) -> list[Question]:
     """What is read, each row once; those of one row first, the longest first, so that the first takes most memory."""
     rows: dict[tuple[int, ...], Row] = {}
     for number, (context, continuation) in enumerate(pairs):
@@ -118,7 +123,7 @@ def _questions(pairs: Sequence[tuple[list[int], list[int]]], window: int, share:
         rows.setdefault(ids, Row(ids)).wanted.append((number, continuation))
     questions: list[Question] = []
     for row in rows.values():
-        more = questions[-1].with_row(row) if questions and share else None
+        more = questions[-1].with_row(row) if questions else None
         if more is None:
             questions.append(Question([row], len(row.ids)))
         else:
