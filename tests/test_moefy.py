@@ -13,6 +13,8 @@ from tinylm.batch import IGNORE, Batch
 from tinylm.errors import UserError
 from tinylm.init.initialiser import Parent, Provenance, Sources, fill
 from tinylm.init.moefy import Moefy, clusters
+from tinylm.init.reading import next_token_loss
+from tinylm.model.accounting import flops_per_token
 from tinylm.model.context import Context
 from tinylm.model.ffn.gelu import GELU
 from tinylm.model.ffn.moefied import Moefied, Router
@@ -111,6 +113,15 @@ def test_more_parts_are_nearer_and_a_fitted_router_finds_the_oracles() -> None:
     for router in ("similarity", "trained"):
         found = (chosen(router)[..., None] == best[:, None]).any(-1).float().mean().item()
         assert found > 2 / 6 + 0.1, router  # by chance a third
+
+
+def test_the_gap_is_measured_on_text_that_no_router_was_fitted_to() -> None:
+    child, parent, said = split(Moefy(batches=3, epochs=30), k=2)
+    others = [random_batch(4, 20, seed=step) for step in range(3, 7)]
+    ours, theirs = (sum(next_token_loss(model, batch).item() for batch in others) for model in (child, parent))
+    assert said.scores["moefy_gap"] == pytest.approx((ours - theirs) / 4, abs=1e-6)
+    dense, parts = (flops_per_token(model, 20)["forward"] for model in (parent, child))
+    assert said.flops == 4 * 20 * (7 * dense + 4 * parts)
 
 
 def test_clusters_are_found() -> None:

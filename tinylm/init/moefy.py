@@ -22,10 +22,14 @@ from tinylm.streams import Streams
 
 ROUNDS = 20  # of balanced k-means
 TOGETHER = 512  # tokens of a step in which a router is fitted
+MEASURED = 4  # batches that the gap is measured on, after those that a router is fitted to
 
 
 class Moefy:
     """The parent, its feed-forwards split. Zhang et al. 2022 (MoEfication, arXiv 2110.01786), sections 3.2 and 3.3.
+
+    ``moefy_gap`` in the record: nats a token above the parent on text of its tune split that no router was fitted to,
+    as far as the split has more than ``batches``.
 
     Args:
         parent: which model; read where the run is composed.
@@ -88,10 +92,11 @@ class Moefy:
             if name in held:
                 parameter.copy_(held[name])
             filled[name] = f"parent {parent.name}"
-        meter, batches = Meter(), [sources.batches(step) for step in range(self.batches)]
+        meter, others = Meter(), [sources.batches(self.batches + step) for step in range(MEASURED)]
         with meter.reading(parent.model), meter.reading(model):
-            with _read(parent.model) as seen:
-                floor = sum(next_token_loss(parent.model.eval(), batch).item() for batch in batches)
+            with _read(parent.model.eval()) as seen:
+                for step in range(self.batches):
+                    parent.model(sources.batches(step))
             parts = {}
             scored_N = torch.cat([(batch.targets_BT != IGNORE).flatten() for batch in batches])  # the rest is padding
             for layer, (ours, theirs) in enumerate(zip(model.layers(), parent.model.layers(), strict=True)):
@@ -106,8 +111,11 @@ class Moefy:
                 ours.ffn.experts.down.copy_(by_part.transpose(1, 2))
                 self._route(ours.ffn, x_ND, generator)
                 parts[str(layer)] = part_F.tolist()
-            ended = sum(next_token_loss(model.eval(), batch).item() for batch in batches)
-        scores = {"moefy_gap": (ended - floor) / len(batches)}
+            ended, floor = (
+                sum(next_token_loss(measured.eval(), batch).item() for batch in others)
+                for measured in (model, parent.model)
+            )
+        scores = {"moefy_gap": (ended - floor) / MEASURED}
         return Provenance("moefy", filled, {"parent": parent.name, "parts": parts}, meter.flops, scores)
 
     def _parts(self, up_FD: Tensor, x_ND: Tensor, E: int, generator: torch.Generator) -> Tensor:
