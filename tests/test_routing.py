@@ -17,6 +17,14 @@ from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.slots import FFN
 from tinylm.report.collect import collect
 from tinylm.report.history import history, read_history
+from synthetic_sweep import Sweep
+
+from tests.commands import SMALL, text_files, tinylm
+from tinylm.report.arms import by_arm
+from tinylm.report.collect import collect
+from tinylm.report.history import history
+from tinylm.report.page import write_report
+from tinylm.report.routing import routing_table
 from tinylm.runs.routing import layers
 
 
@@ -116,3 +124,38 @@ def test_a_sparse_run_tells_of_its_experts(tmp_path: Path) -> None:
     assert (balance > 0.009).all()  # apart from the loss of the text
     loss = curves[curves["name"] == "loss"]["value"]
     assert len(loss) == len(balance)
+
+
+def test_a_report_tells_how_each_arm_routed(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    for seed in range(2):
+        sweep.run("d4", seed, 1.9)
+        health = {"load_entropy_01": 0.5, "load_entropy_03": 0.7 + 0.2 * seed, "dead_01": 0.25 * seed, "dead_03": 0.0}
+        sweep.tell(sweep.run("d8", seed, 1.8), **health, dropped_01=0.125, mode_gap=-0.01 * seed, leak=0.5)
+    sweep.tell(sweep.run("d8", 2, None, status="diverged"), dead_01=1.0)
+    (row,) = routing_table(by_arm(sweep.frame(), sweep.manifest())).to_dict("records")  # none of the dense arm
+    assert row == {
+        "arm": "d8",
+        "load entropy": "0.650",
+        "dead experts": "6.2%",
+        "dropped tokens": "12.5%",
+        "as trained − as evaluated": "−0.0050",
+        "leak in training": "50.0%",
+    }
+    write_report(sweep.name, [sweep.root], tmp_path / "out")
+    for file in ("report.md", "report.html"):
+        said = (tmp_path / "out" / file).read_text(encoding="utf-8")
+        assert all(cell in said for cell in ("Routing", *row, *row.values()))
+    plain = Sweep(tmp_path / "plain").arm("d4", [1.9])
+    assert routing_table(by_arm(plain.frame(), plain.manifest())).empty
+    write_report(plain.name, [plain.root], tmp_path / "without")
+    assert "Routing" not in (tmp_path / "without" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_tells_how_a_memory_and_an_upcycled_child_began(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    sweep.tell(sweep.run("d4", 0, 1.9), upcycle_gap=0.02, upcycle_gap_train=0.03)
+    sweep.tell(sweep.run("d8", 0, 1.9), slots_read_00=0.5, slots_kl_00=1.25)
+    first, last = routing_table(by_arm(sweep.frame(), sweep.manifest())).to_dict("records")
+    assert (first["first loss − parent's"], first["slots read"]) == ("+0.0200", "–")
+    assert (last["first loss − parent's"], last["slots read"], last["slots' KL to uniform"]) == ("–", "50.0%", "1.250")

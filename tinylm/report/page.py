@@ -28,6 +28,7 @@ from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
 from tinylm.report.raw import as_csv, surroundings
 from tinylm.report.rounds import rounds_table
+from tinylm.report.routing import routing_table
 from tinylm.report.sample import Sample
 from tinylm.report.scaling import laws, scaling_table
 from tinylm.report.signal import signal_table
@@ -162,6 +163,7 @@ def _facts(
         "charged_table": tables.charged_table(placed, claim),
         "spent_table": tables.spent_table(placed),
         "rounds_table": rounds_table(placed),
+        "routing_table": routing_table(placed),
         "ledger_table": ledger_table(ledger(placed)),
         "machine": surroundings(ended),
         "runs": len(ended),
