@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from synthetic_sweep import Sweep
 from tiny_model import SHAPE
 
 from tests.commands import SMALL, text_files, tinylm
@@ -15,14 +16,9 @@ from tinylm.model.ffn.product_key import ProductKey
 from tinylm.model.ffn.random_routed import RandomRouted
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.slots import FFN
-from tinylm.report.collect import collect
-from tinylm.report.history import history, read_history
-from synthetic_sweep import Sweep
-
-from tests.commands import SMALL, text_files, tinylm
 from tinylm.report.arms import by_arm
 from tinylm.report.collect import collect
-from tinylm.report.history import history
+from tinylm.report.history import history, read_history
 from tinylm.report.page import write_report
 from tinylm.report.routing import routing_table
 from tinylm.runs.routing import layers

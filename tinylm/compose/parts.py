@@ -93,9 +93,9 @@ def planned_shape(job: Job, vocab: int | None = None) -> Solved:
     return _solve(json.dumps(wanted, sort_keys=True), int(config["batch"]["context"]), vocab)
 
 
-def planned_model(job: Job) -> LanguageModel:
+def planned_model(job: Job, vocab: int | None = None) -> LanguageModel:
     """The model that a job will have, on the meta device; to look at alone, for jobs of a shape share it."""
-    return _model(json.dumps(job.config["model"], sort_keys=True), planned_shape(job).shape)
+    return _model(json.dumps(job.config["model"], sort_keys=True), planned_shape(job, vocab).shape)
 
 
 @lru_cache(maxsize=32)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from tinylm.compose.keys import Job
-from tinylm.compose.parts import build, model_factory, planned_model, planned_shape
+from tinylm.compose.parts import build, planned_model, planned_shape
 from tinylm.compose.schema import make
 from tinylm.data.units import IN_TURNS
 from tinylm.errors import UserError, nearest
@@ -15,7 +16,6 @@ from tinylm.evaluate.evaluator import refuse_foresight
 from tinylm.init.initialiser import Foreign
 from tinylm.model.freezing import freeze
 from tinylm.model.lm import LanguageModel
-from tinylm.model.meta import meta
 from tinylm.runs.parts import Parts
 from tinylm.streams import NAMES
 from tinylm.train.budget import Seconds, Steps
@@ -71,6 +71,8 @@ def _rounds(parts: Parts) -> None:
     several = len(rounds.ends()) > 1 or rounds.forgetting
     if several and rounds.unit == "document" and parts.corpus.shares is not None:
         raise UserError(IN_TURNS)
+
+
 def _scorable(parts: Parts, model: LanguageModel) -> None:
     """Refuse a model that may not be scored, as every run is on its way, or is asked for text of an unknown domain.
 
@@ -109,12 +111,12 @@ def _trains(job: Job) -> None:
     """Refuse what the planned model could not be trained on or by.
 
     Raises:
-        UserError: no parameter to freeze, or none left to train; padding would be
-            routed; an expert would get less than one token of a forward.
+        UserError: no parameter to freeze, or none left to train; padding would be routed; an expert would get less
+            than one token of a forward.
     """
-    batch, model = job.config["batch"], _planned(job)
+    batch, model = job.config["batch"], planned_model(job)
     if job.config.get("freeze") is not None:
-        freeze(model, job.config["freeze"])
+        freeze(copy.deepcopy(model), job.config["freeze"])  # other jobs look at this one too
     rows = min(batch["micro"] or batch["size"], max(1, batch["size"] // job.config["machine"]["devices"]))
     for layer, block in enumerate(model.layers()):
         ffn = f"{type(block.ffn).__name__} in layer {layer}"
@@ -139,7 +141,7 @@ def _inherits(job: Job) -> None:
     """
     init = make(job.config["init"])
     if isinstance(init, Foreign):
-        init.suits(_planned(job), make(job.config["tokenizer"]))
+        init.suits(planned_model(job), make(job.config["tokenizer"]))
     if job.parent is None:
         return
     ours, theirs = job.identity["tokenizer"], job.parent.identity["tokenizer"]
@@ -149,7 +151,7 @@ def _inherits(job: Job) -> None:
             "there are no rows to inherit; name the parent's tokenizer in init.parent.overrides"
         )
     _same_text(job, job.parent)
-    init.check(_planned(job), _planned(job.parent), job.parent.key)
+    init.check(planned_model(job), planned_model(job.parent), job.parent.key)
     trainer = make(job.config["tokenizer"])
     if not trainer.exact:  # with fewer ids the budget leaves more to the body
         _inherits_with(trainer.smallest, job, job.parent, init)
@@ -179,18 +181,13 @@ def _inherits_with(vocab: int, job: Job, parent: Job, init: Any) -> None:
     """
     shared = job.identity["tokenizer"] == parent.identity["tokenizer"]
     try:
-        child, elder = _planned(job, vocab), _planned(parent, vocab if shared else None)
+        child, elder = planned_model(job, vocab), planned_model(parent, vocab if shared else None)
     except UserError:  # no shape at all: the tokenizer is expected to have more
         return
     try:
         init.check(child, elder, parent.key)
     except UserError as error:
         raise UserError(f"{error} (how many ids the child keeps is not known yet; with {vocab} this is so)") from error
-
-
-def _planned(job: Job, vocab: int | None = None) -> LanguageModel:
-    with meta():
-        return model_factory(job.config)(planned_shape(job, vocab).shape)
 
 
 def _named(tokenizer: Mapping[str, Any]) -> str:

@@ -92,13 +92,14 @@ class Moefy:
             if name in held:
                 parameter.copy_(held[name])
             filled[name] = f"parent {parent.name}"
-        meter, others = Meter(), [sources.batches(self.batches + step) for step in range(MEASURED)]
+        batches = [sources.batches(step) for step in range(self.batches + MEASURED)]
+        meter, read, others = Meter(), batches[: self.batches], batches[self.batches :]
         with meter.reading(parent.model), meter.reading(model):
             with _read(parent.model.eval()) as seen:
-                for step in range(self.batches):
-                    parent.model(sources.batches(step))
+                for batch in read:
+                    parent.model(batch)
             parts = {}
-            scored_N = torch.cat([(batch.targets_BT != IGNORE).flatten() for batch in batches])  # the rest is padding
+            scored_N = torch.cat([(batch.targets_BT != IGNORE).flatten() for batch in read])  # the rest is padding
             for layer, (ours, theirs) in enumerate(zip(model.layers(), parent.model.layers(), strict=True)):
                 assert isinstance(ours.ffn, Moefied)
                 x_ND = torch.cat(seen[layer])[scored_N]
