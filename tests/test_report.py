@@ -20,6 +20,7 @@ from synthetic_sweep import CLAIM, D4, D8, Sweep
 from tinylm.errors import UserError
 from tinylm.record import RunRecord
 from tinylm.report.archive import CHARACTERS, LINES, archive, shortened, thinned
+from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect, flatten
 from tinylm.report.figures.style import spread
@@ -28,6 +29,7 @@ from tinylm.report.manifest import read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.portable import portable
 from tinylm.report.tables import markdown, terminal_table
+from tinylm.report.vocabularies import vocabulary_table
 from tinylm.report.wording import amount, answer, signed
 from tinylm.runs.items import write_items
 
@@ -345,3 +347,25 @@ def test_results_are_read_without_torch() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_a_report_tells_what_pruning_the_tokenizer_did(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs").arm("d4", D4)
+    pruning = {"original": "ab12", "original_vocab": 4096, "vocab": 2048, "closure": 31, "unreachable": 0}
+    for seed, score in enumerate(D8):
+        told = {"tokenizer_pruning": {**pruning, "coverage": 0.88 + 0.01 * seed, "vocabulary_share": 0.25}}
+        sweep.run("d8", seed, score, provenance=told)
+    (row,) = vocabulary_table(by_arm(sweep.frame(), sweep.manifest())).to_dict("records")  # none of the other arm
+    assert row == {
+        "arm": "d8",
+        "ids before": "4,096",
+        "ids kept": "2,048",
+        "of them for merges alone": "31",
+        "unreachable": "0",
+        "coverage": "90.0%",
+        "share of parameters": "25.0%",
+    }
+    write_report(sweep.name, [sweep.root], tmp_path / "out")
+    for file in ("report.md", "report.html"):
+        said = (tmp_path / "out" / file).read_text(encoding="utf-8")
+        assert all(cell in said for cell in ("Pruned tokenizers", *row, *row.values()))

@@ -34,6 +34,7 @@ from tinylm.report.scaling import laws, scaling_table
 from tinylm.report.signal import signal_table
 from tinylm.report.trends import decision_table, label, trend_table
 from tinylm.report.verdicts import Verdicts
+from tinylm.report.vocabularies import vocabulary_table
 
 __all__ = ["Report", "archive", "write_report"]
 
@@ -164,6 +165,7 @@ def _facts(
         "spent_table": tables.spent_table(placed),
         "rounds_table": rounds_table(placed),
         "routing_table": routing_table(placed),
+        "vocabulary_table": vocabulary_table(placed),
         "ledger_table": ledger_table(ledger(placed)),
         "machine": surroundings(ended),
         "runs": len(ended),
