@@ -163,6 +163,16 @@ def test_not_refused(sweep: Sweep, options: dict[str, Any]) -> None:
     assert sweep.arm("d4", D4).arm("d8", D8, **options).only().verdict == "better"
 
 
+def test_an_option_that_older_runs_did_not_know_is_no_drift_while_it_is_neutral(sweep: Sweep) -> None:
+    """Such runs have one key, so an arm may share those of a sweep that ran before the option was there."""
+    for seed in range(5):
+        sweep.run("d4", seed, D4[seed])
+        sweep.run("d8", seed, D8[seed], config={"checkpoint": None, "model.shortcut": {}})
+    assert sweep.only().verdict == "better"
+    sweep.run("d8", 0, D8[0], config={"checkpoint": "best"})
+    assert "checkpoint (best against (absent))" in sweep.only().reason
+
+
 def test_one_run_that_drifted_refuses_its_arm(sweep: Sweep) -> None:
     sweep.arm("d4", D4, config={"shape.depth": 4}).arm("d8", D8[:4])
     sweep.run("d8", 4, D8[4], config={"shape.depth": 9})

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from scipy import stats
-from synthetic_sweep import D8, Sweep
+from synthetic_sweep import CLAIM, D8, Sweep
 
 from tinylm.record import RunRecord
 from tinylm.report.arms import by_arm
+from tinylm.report.claim import Claim
 from tinylm.report.collect import collect
 from tinylm.report.factors import confounded, factors, matrix
 from tinylm.report.figures.curves import learning_curves
@@ -24,6 +25,7 @@ from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import front, pareto
 from tinylm.report.figures.sensitivity import sensitivity
+from tinylm.report.figures.style import INK, PALETTE, of_arms
 from tinylm.report.history import history
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
@@ -55,7 +57,8 @@ def test_a_report_draws_what_its_runs_have_numbers_for(tmp_path: Path) -> None:
 
 
 def test_learning_curves_stand_side_by_side_where_they_can(tmp_path: Path) -> None:
-    """Runs under a second name once; losses only of one vocabulary; very different lengths on a logarithmic axis."""
+    """Runs under a second name once; losses only of one vocabulary, tune scores only of the same documents; very
+    different lengths on a logarithmic axis."""
     sweep = Sweep(tmp_path / "runs")
     for arm, vocab in (("d4", 512), ("d8", 1024)):
         sweep.run(arm, 0, 1.9, history=9, accounting={"shape.vocab": vocab})
@@ -73,6 +76,11 @@ def test_learning_curves_stand_side_by_side_where_they_can(tmp_path: Path) -> No
     assert axes.get_xscale() == "linear"
     assert {line.get_color() for line in axes.lines} == {"black", "grey"}
     assert len(drawn(placed.assign(**{"accounting.shape.vocab": 512}), curves)) == 2
+    scored = curves[curves["name"] == "tune_bits_per_byte"].assign(name="tune_bytes", value=9.0)
+    told = pd.concat([curves, scored])
+    assert len(drawn(placed, told)) == 1
+    other = told["value"].where((told["name"] != "tune_bytes") | (told["key"] != sweep.jobs[1]["key"]), 7.0)
+    assert learning_curves(told.assign(value=other), placed, ink) is None
     longer = curves["key"] == sweep.jobs[1]["key"]
     stretched = curves.assign(tokens=curves["tokens"].where(~longer, 9 * curves["tokens"]))
     assert drawn(placed, stretched)[0].get_xscale() == "log"
@@ -261,3 +269,9 @@ def test_rounds_reach_the_report_with_their_arm(tmp_path: Path) -> None:
     plain = Sweep(tmp_path / "plain").arm("d4", [1.9])
     assert forgetting(by_arm(plain.frame(), plain.manifest()), {}) is None
     assert rounds_table(by_arm(plain.frame(), plain.manifest())).empty
+
+
+def test_runs_under_a_second_name_keep_their_colour() -> None:
+    arms = {"a": {}, "b": {"overrides": ["x=1"]}, "b_too": {"overrides": ["x=1"], "against": "c"}}
+    parsed = Claim.parse({**CLAIM, "arms": {**arms, "c": {"overrides": ["x=2"]}}, "baseline": "a"})
+    assert of_arms(parsed) == {"a": INK, "b": PALETTE[0], "b_too": PALETTE[0], "c": PALETTE[1]}

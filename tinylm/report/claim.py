@@ -182,6 +182,12 @@ class Claim:
         """Comparisons that share one alpha, at most."""
         return max(map(len, self.families.values()), default=0)
 
+    @property
+    def twins(self) -> dict[str, str]:
+        """Arm -> the first arm of the same overrides, mostly itself: a second name gives runs a second opponent."""
+        first: dict[tuple[str, ...], str] = {}
+        return {name: first.setdefault(tuple(arm.overrides), name) for name, arm in self.arms.items()}
+
     def across(self, arm: str) -> str:
         """What an arm is called over all sizes."""
         return arm.removesuffix(f"{AT}{self.arms[arm].size}")

@@ -21,7 +21,7 @@ from tinylm.report.figures.pareto import pareto
 from tinylm.report.figures.peaks import peaks
 from tinylm.report.figures.scaling import across_sizes, gains_over_sizes, loss_over_compute
 from tinylm.report.figures.sensitivity import sensitivity
-from tinylm.report.figures.style import MANY, colours, save, shades
+from tinylm.report.figures.style import MANY, of_arms, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.scaling import Law
 from tinylm.report.verdicts import Verdicts
@@ -120,7 +120,7 @@ def _ink(claim: Claim, arms: pd.DataFrame | None) -> dict[str, str]:
     """Arm -> colour; where there are more arms than colours, a shade by the first property."""
     if claim.sizes:
         return across_sizes(claim)
-    plain = colours(list(claim.arms), claim.baseline)
+    plain = of_arms(claim)
     if arms is None or len(claim.arms) <= MANY:
         return plain
     return plain | shades({str(arm): float(value) for arm, value in arms.iloc[:, 0].items()})

@@ -65,14 +65,15 @@ def unequal(pairs: Iterable[tuple[int, Run, Run]], equal: Equal, tolerance: floa
 def differing(pairs: Iterable[tuple[Run, Run]]) -> dict[str, tuple[str, str]]:
     """Config keys in which any pair differs, with their values as text.
 
-    Paths whose content has the same hash do not differ; content that differs does, whatever its path.
+    Paths whose content has the same hash do not differ; content that differs does, whatever its path. A key at null, or
+    a neutral option without keys, is as if it were not there, as it is for a run's key: an older run knew it not.
     """
     found: dict[str, tuple[str, str]] = {}
     for variant, against in pairs:
         a, b = flatten(variant["config"]), flatten(against["config"])
         same_text = _corpus(variant) == _corpus(against) != {}
         for key in sorted(set(a) | set(b)):
-            left, right = a.get(key, _ABSENT), b.get(key, _ABSENT)
+            left, right = (_ABSENT if (value := side.get(key)) in (None, {}) else value for side in (a, b))
             if left == right or _below(key, _ELSEWHERE):
                 continue
             if same_text and key.startswith("data.") and _names_files(key, left, right):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from tinylm.report.arms import once
 from tinylm.report.wording import signed
 
 _FIELDS = ("round", "loss", "forgetting", "slope", "tilt", "mark", "curve")
@@ -14,13 +15,14 @@ _FIELDS = ("round", "loss", "forgetting", "slope", "tilt", "mark", "curve")
 def reviewed(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a scored round of a compared run: arm, label, seed, and what its record says (`tinylm/train/review.py`).
 
-    What a round lacks, such as a tilt where nothing was drawn after it, is None.
+    Runs that serve several arms stand with the first. What a round lacks, such as a tilt where nothing was drawn after
+    it, is None.
 
     Args:
         runs: of `tinylm.report.arms.by_arm`.
     """
     rows: list[dict[str, Any]] = []
-    for run in runs[runs["stage"] == "compare"].to_dict("records"):
+    for run in once(runs).to_dict("records"):
         reviews: Any = run.get("reviews")
         for review in reviews if isinstance(reviews, list) else []:
             place = {name: run[name] for name in ("arm", "label", "seed")}

@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from tinylm.report.arms import once
 from tinylm.report.wording import signed
 
 LAYER = re.compile(r"(\w+)_\d{2}")  # of a metric of one layer, as `tinylm/runs/routing.py` names it
@@ -36,7 +37,8 @@ def routing_table(runs: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: of `tinylm.report.arms.by_arm`.
     """
-    done = runs[(runs["stage"] == "compare") & (runs["status"] == "done")]
+    compared = once(runs)
+    done = compared[compared["status"] == "done"]
     layers: dict[str, list[str]] = {name: [] for name in _OF_LAYERS}
     for column in map(str, done.columns):
         match = LAYER.fullmatch(column)

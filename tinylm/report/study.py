@@ -12,7 +12,7 @@ from tinylm.report.arms import by_arm
 from tinylm.report.collect import collect
 from tinylm.report.compare import compare
 from tinylm.report.figures.forest import differences
-from tinylm.report.figures.style import colours, rendered
+from tinylm.report.figures.style import of_arms, rendered
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.tables import estimate_table, verdict_table
 from tinylm.report.wording import difference, interval, value
@@ -46,7 +46,7 @@ class Study:
             return None
         manifest = read_manifest(name, root)
         assert manifest.claim is not None, f"{name} claims nothing"
-        ink = colours(list(manifest.claim.arms), manifest.claim.baseline)
+        ink = of_arms(manifest.claim)
         return by_arm(collect(root), manifest), manifest, ink
 
     def glance(self) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import textwrap
 
 import pandas as pd
 
+from tinylm.report.arms import once
 from tinylm.report.claim import Claim
 from tinylm.report.verdicts import Comparison, Estimate, Verdicts
 from tinylm.report.wording import amount, decimals, difference, equal_in_words, interval, region, signed, unit, value
@@ -170,8 +171,8 @@ def divergence_table(verdicts: Verdicts) -> pd.DataFrame:
 
 
 def seed_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
-    """Every compared run: a row an arm, a column a seed, the metric or what became of the run; then the mean."""
-    compared = runs[runs["stage"] == "compare"]
+    """Every compared run once: a row an arm, a column a seed, the metric or what became of the run; then the mean."""
+    compared = once(runs)
     seeds = sorted(compared["seed"].unique())
     rows = []
     for arm, own in compared.groupby("arm", sort=False):
@@ -198,7 +199,8 @@ def spent_table(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     columns = {column: name for column, name in _SPENT.items() if column in runs and runs[column].notna().any()}
     elders = runs["stage"] == "parent"
-    ordered = pd.concat([runs[~elders], runs[elders].drop_duplicates("key")])  # one that two stages need is one run
+    tuning = runs["stage"] == "tune"
+    ordered = pd.concat([runs[tuning], once(runs), runs[elders].drop_duplicates("key")])  # one that two need is one run
     for _, own in ordered.groupby("arm", sort=False):
         tuning = own[own["stage"] == "tune"]
         counted = own.drop(tuning.index)
@@ -217,7 +219,8 @@ def charged_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     whole of its parent and of its arm's tuning, whatever became of the tuning runs: one good model of the arm takes
     them all. Empty where nothing was computed elsewhere.
     """
-    compared = runs[(runs["stage"] == "compare") & (runs["status"] == "done")]
+    compared = once(runs)
+    compared = compared[compared["status"] == "done"]
     if "cost.flops" in runs:
         tuning = runs[runs["stage"] == "tune"].groupby("arm")["cost.flops"].sum()
         compared = compared.assign(**{_TUNING: compared["arm"].map(tuning).fillna(0.0).astype(float)})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tinylm.report.arms import once
+
 _BEFORE = "provenance.tokenizer_pruning"
 # Number of a record -> its column, and how it is written.
 _TOLD = {
@@ -28,7 +30,8 @@ def vocabulary_table(runs: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: of `tinylm.report.arms.by_arm`.
     """
-    done = runs[(runs["stage"] == "compare") & (runs["status"] == "done")]
+    compared = once(runs)
+    done = compared[compared["status"] == "done"]
     known = {name: written for name, written in _TOLD.items() if f"{_BEFORE}.{name}" in done}
     rows = []
     for _, own in done.groupby("arm", sort=False):

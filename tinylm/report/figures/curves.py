@@ -26,8 +26,9 @@ _SHOWN = 0.1  # the share of the shortest training at which a logarithmic axis b
 def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
     """Training loss and tune bits per byte over tokens; None where no run has a history.
 
-    Losses of a token stand side by side only where all arms have one vocabulary. An arm that is another's runs over
-    again, beside another opponent, is drawn once.
+    Losses of a token stand side by side only where all arms have one vocabulary, scores of the tune split only where
+    all curves are of the same documents of it. An arm that is another's runs over again, beside another opponent, is
+    drawn once.
 
     Args:
         history: of `tinylm.report.history.history`.
@@ -39,6 +40,8 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
     panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
     if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
         panels = [panel for panel in panels if panel[0] != "loss"]
+    if lines.loc[lines["name"] == "tune_bytes", "value"].nunique() > 1:  # how many are scored depends on the budget
+        panels = [panel for panel in panels if not panel[0].startswith("tune_")]
     if not panels:
         return None
     with style():

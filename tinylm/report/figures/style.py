@@ -20,6 +20,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from tinylm.report.claim import Claim
+
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D1F", "#7A5195")
 _LOG_FROM, _DECADES_FROM = 4, 30  # largest over smallest value
@@ -69,6 +71,13 @@ def colours(arms: Sequence[str], baseline: str | None) -> dict[str, str]:
     others = [arm for arm in arms if arm != baseline]
     found = {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
     return found if baseline is None else {baseline: INK} | found
+
+
+def of_arms(claim: Claim) -> dict[str, str]:
+    """Arm -> colour of a claim's arms; those that are the same runs have one."""
+    twins = claim.twins
+    found = colours(list(dict.fromkeys(twins.values())), claim.baseline)
+    return {arm: found[first] for arm, first in twins.items()}
 
 
 def shades(values: Mapping[str, float]) -> dict[str, str]:
