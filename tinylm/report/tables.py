@@ -198,9 +198,8 @@ def spent_table(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     columns = {column: name for column, name in _SPENT.items() if column in runs and runs[column].notna().any()}
-    elders = runs["stage"] == "parent"
-    tuning = runs["stage"] == "tune"
-    ordered = pd.concat([runs[tuning], once(runs), runs[elders].drop_duplicates("key")])  # one that two need is one run
+    tuned, elders = runs[runs["stage"] == "tune"], runs[runs["stage"] == "parent"].drop_duplicates("key")
+    ordered = pd.concat([tuned, once(runs), elders])
     for _, own in ordered.groupby("arm", sort=False):
         tuning = own[own["stage"] == "tune"]
         counted = own.drop(tuning.index)
