@@ -189,6 +189,13 @@ def test_a_plan_takes_its_spread_from_past_pairs_of_its_factor_else_from_the_noi
     assert guess.provisional
     assert guess.sd == pytest.approx(math.sqrt(2) * np.std(D4, ddof=1))
     assert past_spread(claim, [tmp_path / "nowhere"]) is None
+    for name, wider in (("calm", 0.5), ("wild", 50.0)):
+        odd = Sweep(sweep.root, name, factor=["optim"]).arm("d4", D4)
+        odd.arm("d12", [2.0 + wider * (score - np.mean(D4)) for score in D8])
+        odd.manifest()
+    middle = past_spread(other, [sweep.root])
+    assert middle is not None
+    assert middle.source != "wild", "one odd arm does not speak for all sweeps"
 
 
 def test_a_plan_warns_where_the_claim_would_rather_be_missed(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class Spread:
     Fields:
         sd: in the metric's unit.
         source: the sweep that it comes from.
-        provisional: not measured on pairs of this factor: √2 times the spread of the noisiest arm known.
+        provisional: not measured on pairs of this factor: √2 times the spread of a past sweep's noisiest arm.
     """
 
     sd: float
@@ -35,11 +35,12 @@ def past_spread(claim: Claim, roots: Sequence[str | Path]) -> Spread | None:
     """The spread that a claim's differences may have; None where no sweep under the roots tells.
 
     The largest standard deviation of past paired differences over the same factor and metric; else √2 times that of
-    the noisiest arm of any sweep with the metric, for noise differs between variants.
+    the noisiest arm of a sweep with the metric, for noise differs between variants: of the middle one of such sweeps,
+    the noisier of two, for one odd arm anywhere would make every other plan hopeless.
     """
     existing = [root for root in roots if Path(root).is_dir()]
     measured: list[Spread] = []
-    guessed: list[Spread] = []
+    guessed: dict[str, Spread] = {}
     manifests = [item for item in _manifests(existing) if item.claim is not None and item.claim.metric == claim.metric]
     if not manifests:
         return None
@@ -57,9 +58,12 @@ def past_spread(claim: Claim, roots: Sequence[str | Path]) -> Spread | None:
         for arm in past.arms:
             scores = [rows[key].get(past.metric) for key in manifest.keys(arm).values() if key in rows]
             sd = _sd([float(value) for value in scores if value is not None and math.isfinite(value)])
-            if sd > 0:
-                guessed.append(Spread(sd * math.sqrt(2), manifest.name, provisional=True))
-    return max(measured or guessed, key=lambda item: item.sd, default=None)
+            known = guessed.get(manifest.name)
+            if sd > 0 and (known is None or sd * math.sqrt(2) > known.sd):
+                guessed[manifest.name] = Spread(sd * math.sqrt(2), manifest.name, provisional=True)
+    if measured or not guessed:
+        return max(measured, key=lambda item: item.sd, default=None)
+    return sorted(guessed.values(), key=lambda item: item.sd)[len(guessed) // 2]
 
 
 def past_gains(claim: Claim, roots: Sequence[str | Path]) -> list[list[float]]:
