@@ -116,6 +116,15 @@ def wall_seconds(cost: Mapping[str, Any]) -> float:
     return max(float(cost.get("wall_seconds") or 0), sum(float(cost.get(name) or 0) for name in PARTS_OF_WALL))
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file of JSON tells that may not be there yet, or that a killed process left torn: empty then."""
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told
+
+
 def write_json(path: Path, data: Any) -> None:
     """Replace ``path`` by ``data`` as JSON, atomically: a reader sees the old file or the new one, never half."""
     write_text(path, json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")

@@ -6,7 +6,6 @@ thread of its own and never touches a run.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+
+from tinylm.record import read_json
 
 LINE_SECONDS = 10.0
 FRAME_SECONDS = 0.5
@@ -132,10 +133,7 @@ class Progress:
 
 def read_status(folder: Path) -> dict[str, Any]:
     """What a run says it does now; empty where it has not said anything yet."""
-    try:
-        return json.loads((folder / "status.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+    return read_json(folder / "status.json")
 
 
 def describe(status: dict[str, Any]) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
-from tinylm.record import write_json
+from tinylm.record import read_json, write_json
 
 NAME = "wall.json"  # beside status.json while the run is unfinished
 
@@ -26,7 +24,7 @@ class Wall:
     def __init__(self, folder: Path, held: tuple[str, ...]) -> None:
         self.path = folder / NAME
         self.began, self.before = time.time(), 0.0
-        earlier, status = _read(self.path), _read(folder / "status.json")
+        earlier, status = read_json(self.path), read_json(folder / "status.json")
         if earlier and any((folder / name).exists() for name in held):
             lived = status.get("updated", 0.0) - earlier["began"]
             self.before = earlier["before"] + max(0.0, lived)
@@ -39,11 +37,3 @@ class Wall:
     def forget(self) -> None:
         """The record tells it."""
         self.path.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told

@@ -23,7 +23,7 @@ from torch import Tensor
 from tinylm.batch import IGNORE, Batch
 from tinylm.data.units import Reading, Units
 from tinylm.errors import UserError
-from tinylm.record import write_bytes, write_json
+from tinylm.record import read_json, write_bytes, write_json
 from tinylm.streams import Streams
 from tinylm.train.budget import Plan
 from tinylm.train.recipe import Batches
@@ -121,7 +121,7 @@ class Curriculum:
 
     def seconds(self) -> list[float]:
         """How long each round's scoring took, in the order of the rounds; 0 where there was none or it was not told."""
-        told = _told(self.folder / SECONDS)
+        told = read_json(self.folder / SECONDS)
         return [told.get(str(round + 1), 0.0) for round in range(self.number)]
 
     def reviews(self) -> list[Review]:
@@ -164,7 +164,7 @@ class Curriculum:
 
         def tell_seconds() -> None:
             taken = {str(round + 1): spent + time.monotonic() - begun}
-            write_json(self.folder / SECONDS, {**_told(self.folder / SECONDS), **taken})
+            write_json(self.folder / SECONDS, {**read_json(self.folder / SECONDS), **taken})
 
         for place in range(int(held["step"]), last):
             stopped = stop()
@@ -216,15 +216,6 @@ class Curriculum:
         told: dict[str, Any] = {"round": round + 1, "steps": self._ends[0], "unit": self.rounds.unit}
         seed = self.streams.seed("select", round)
         return json.dumps({**told, "selection": selection, "seed": seed}, sort_keys=True)
-
-
-def _told(path: Path) -> dict[str, float]:
-    """Round, from 1, -> seconds; empty where nothing is told."""
-    try:
-        told: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told
 
 
 def ends(plan: Plan, rounds: Rounds) -> list[int | None]:
