@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.model.slots import FFN
+from tinylm.train.meter import LAST
 
-LAST = 0.1  # of the lines of history: one step alone may have met no text of a domain
 SIDE = re.compile(r"stat/blocks\.(\d+)\.ffn\.(\w+)")
 
 

@@ -3,8 +3,8 @@
 A line of history stands for the steps since the line before: ``round``, ``step``, ``tokens``, ``bytes``, ``flops``,
 ``seconds`` (all totals so far), ``loss`` and ``gradient_norm`` (means over those steps), ``learning_rate`` (of the
 last), ``side/<name>`` for auxiliary losses (means), ``stat/<name>`` (of the last step; lists of over a thousand in the
-last tenth alone) and, where the model was scored,
-the scores by their own names. Lines come every ``Plan.every`` steps, wherever the model is scored and at the end.
+last tenth alone) and, where the model was scored, the scores by their own names. Lines come every ``Plan.every`` steps,
+wherever the model is scored and at the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tinylm.train.budget import Plan
 from tinylm.train.journal import Journal
 
 LARGE = 1024  # numbers of a statistic, such as of a memory's slots, beyond which it would fill the history
-LAST = 0.1  # of the budget: what a run's record tells of its layers at the end
+LAST = 0.1  # the end of a run that its record tells of its layers: one step alone may have met no text of a domain
 
 
 @dataclass
