@@ -54,18 +54,18 @@ class Documents:
     runs: Mapping[str, Mapping[str, Any]]
     metric: str
     _read: dict[str, pd.DataFrame | None] = field(default_factory=dict)
-    _few: set[int] = field(default_factory=set)
 
     def caveats(self) -> list[str]:
         """Why runs that scored documents, of those read so far, have no interval over them."""
-        few = sorted(self._few)
+        few = sorted({len(table) for table in self._read.values() if table is not None and len(table) < _FEWEST})
         return [f"only {n} documents were scored; an interval over seeds and documents takes {_FEWEST}" for n in few]
 
     def of(self, key: str) -> pd.DataFrame | None:
-        """A run's bits and bytes by document; None where it has none of this metric."""
+        """A run's bits and bytes by document; None where it has none of this metric, or too few."""
         if key not in self._read:
             self._read[key] = self._table(self.runs[key])
-        return self._read[key]
+        table = self._read[key]
+        return table if table is not None and len(table) >= _FEWEST else None
 
     def _table(self, run: Mapping[str, Any]) -> pd.DataFrame | None:
         evaluators = (run.get("config") or {}).get("evaluate") or {}
@@ -74,11 +74,7 @@ class Documents:
         if len(names) != 1 or not path.is_file():
             return None
         table = in_blocks(pd.read_parquet(path))
-        table = table[table["evaluator"] == names[0]].set_index("document")[["bits", "bytes"]]
-        if len(table) < _FEWEST:
-            self._few.add(len(table))
-            return None
-        return table
+        return table[table["evaluator"] == names[0]].set_index("document")[["bits", "bytes"]]
 
     def interval(
         self, difference: Difference, variant: Sequence[str], against: Sequence[str], alpha: float
