@@ -73,7 +73,7 @@ def differing(pairs: Iterable[tuple[Run, Run]]) -> dict[str, tuple[str, str]]:
         a, b = flatten(variant["config"]), flatten(against["config"])
         same_text = _corpus(variant) == _corpus(against) != {}
         for key in sorted(set(a) | set(b)):
-            left, right = (_ABSENT if (value := side.get(key)) in (None, {}) else value for side in (a, b))
+            left, right = _told(a, key), _told(b, key)
             if left == right or _below(key, _ELSEWHERE):
                 continue
             if same_text and key.startswith("data.") and _names_files(key, left, right):
@@ -82,6 +82,11 @@ def differing(pairs: Iterable[tuple[Run, Run]]) -> dict[str, tuple[str, str]]:
         if _corpus(variant) and _corpus(against) and not same_text:
             found.setdefault("data", ("other text", "other text"))
     return found
+
+
+def _told(config: Mapping[str, object], key: str) -> object:
+    value = config.get(key)
+    return _ABSENT if value is None or value == {} else value
 
 
 def _names_files(key: str, left: object, right: object) -> bool:

@@ -48,8 +48,8 @@ def stopped(claim: Claim, scores: Mapping[str, Mapping[int, float]], seeds: Sequ
     for variant, against in claim.comparisons.items():
         pairs = [(scores.get(variant, {}).get(seed), scores.get(against, {}).get(seed)) for seed in seeds]
         gains = [sign * (a - b) for a, b in pairs if a is not None and b is not None]
-        needed = variant in claim.comparisons.values() or claim.arms[variant].expect in ("equivalent", "worse")
-        if not needed and len(gains) == len(seeds) and futile(gains, claim.delta, claim.stop):
+        goes_on = variant in claim.comparisons.values() or claim.arms[variant].expect in ("equivalent", "worse")
+        if not goes_on and len(gains) == len(seeds) and futile(gains, claim.delta, claim.stop):
             found.append(variant)
     return found
 

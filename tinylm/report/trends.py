@@ -104,7 +104,8 @@ def _side(interval: tuple[float, float] | None) -> int:
 
 
 def _multiplied(told: Trend, fitted: Mapping[str, Law], seeds: Sequence[int], alpha: float) -> Trend:
-    variant, against = (law and law.of(seeds) for law in (fitted.get(told.variant), fitted.get(told.against)))
+    found = [fitted[arm].of(seeds) for arm in (told.variant, told.against) if arm in fitted]
+    variant, against = found if len(found) == 2 else (None, None)
     if variant is None or against is None:
         return dataclasses.replace(told, reason="no multiplier: no power law in FLOPs goes through both arms' sizes")
     found_NS = against.multiplier_NS(variant.loss_NS, variant.compute_S)
