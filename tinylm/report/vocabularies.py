@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tinylm.report.arms import once
+from tinylm.report.means import means_table
 
 _BEFORE = "provenance.tokenizer_pruning"
-# Number of a record -> its column, and how it is written.
-_TOLD = {
-    "original_vocab": ("ids before", "{:,.0f}"),
-    "vocab": ("ids kept", "{:,.0f}"),
-    "closure": ("of them for merges alone", "{:,.0f}"),
-    "unreachable": ("unreachable", "{:,.0f}"),
-    "coverage": ("coverage", "{:.1%}"),
-    "bytes_per_token_before": ("bytes a token before", "{:.2f}"),
-    "bytes_per_token": ("bytes a token", "{:.2f}"),
-    "vocabulary_share_before": ("share of parameters before", "{:.1%}"),
-    "vocabulary_share": ("share of parameters", "{:.1%}"),
+_COLUMNS = {
+    "original_vocab": ("ids before", "{:,.0f}".format),
+    "vocab": ("ids kept", "{:,.0f}".format),
+    "closure": ("of them for merges alone", "{:,.0f}".format),
+    "unreachable": ("unreachable", "{:,.0f}".format),
+    "coverage": ("coverage", "{:.1%}".format),
+    "bytes_per_token_before": ("bytes a token before", "{:.2f}".format),
+    "bytes_per_token": ("bytes a token", "{:.2f}".format),
+    "vocabulary_share_before": ("share of parameters before", "{:.1%}".format),
+    "vocabulary_share": ("share of parameters", "{:.1%}".format),
 }
 
 
@@ -30,13 +29,4 @@ def vocabulary_table(runs: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: of `tinylm.report.arms.by_arm`.
     """
-    compared = once(runs)
-    done = compared[compared["status"] == "done"]
-    known = {name: written for name, written in _TOLD.items() if f"{_BEFORE}.{name}" in done}
-    rows = []
-    for _, own in done.groupby("arm", sort=False):
-        means = {name: pd.to_numeric(own[f"{_BEFORE}.{name}"]).mean() for name in known}
-        if any(pd.notna(value) for value in means.values()):
-            cells = {known[name][0]: known[name][1].format(value) for name, value in means.items() if pd.notna(value)}
-            rows.append({"arm": str(own["label"].iloc[0]), **cells})
-    return pd.DataFrame(rows).fillna("–")
+    return means_table(runs, {f"{_BEFORE}.{name}": column for name, column in _COLUMNS.items()})
