@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -78,6 +79,21 @@ def test_a_layer_without_a_router_is_not_said_to_have_one(tmp_path: Path) -> Non
     path = lines(tmp_path / "history.jsonl", [[1.0, 0.0, 0.0, 0.0]] * 20)
     _, warnings = layers(path, stack(RandomRouted(SHAPE, 1, experts=4)))
     assert warnings == ["layer 1 collapsed: its table sends most text to few of its 4 experts"]
+
+
+@pytest.mark.parametrize(
+    ("load", "few"),
+    [
+        ([0.25] * 4 + [0.0] * 4, 0),  # trained on one domain alone, whose experts share it evenly
+        ([0.23] * 4 + [0.02] * 4, 0),  # the second domain is rare
+        ([0.23] * 4 + [0.08, 0.0, 0.0, 0.0], 1),
+    ],
+)
+def test_experts_of_a_domain_share_the_text_of_the_domain(tmp_path: Path, load: list[float], few: int) -> None:
+    shape = dataclasses.replace(SHAPE, domains=("code", "prose"))
+    path = lines(tmp_path / "history.jsonl", [load] * 20)
+    _, warnings = layers(path, stack(RandomRouted(shape, 1, groups={"code": 4, "prose": 4})))
+    assert warnings == ["layer 1 collapsed: its table sends most text to few of its 4 experts"] * few
 
 
 def test_slots_of_a_memory_are_those_of_all_recorded_steps(tmp_path: Path) -> None:

@@ -81,11 +81,11 @@ def _fill(part: LanguageModel, whole: LanguageModel, domain: int) -> None:
         path = ".".join(name.split(".")[:3])
         ffn = routed.get(path)
         if ffn is not None and ffn.by_domain:
-            first = sum(ffn.sizes[:domain])
+            first = sum(ffn.groups[:domain])
             if name == f"{path}.table":
                 source = source[domain : domain + 1] - first
             else:
-                source = source[first : first + ffn.sizes[domain]]
+                source = source[first : first + ffn.groups[domain]]
         parameter.copy_(source)
 
 

@@ -98,6 +98,7 @@ class FFN(Slot):
     k: int = 1  # experts of a token, where there are any
     sender: ClassVar[str] = "router"  # what sends a token to its experts, in a word
     pools: ClassVar[bool] = False  # whether it chooses, counts or normalises over all positions of a forward
+    groups: Sequence[int] = ()  # sizes of the sets of experts, each with text of its own; none: all are one set
     by_domain: bool = False  # some read ``context.domain_B``, and nothing can be read without it
 
     @abstractmethod

@@ -26,7 +26,7 @@ def layers(history: Path, ffns: Sequence[FFN]) -> tuple[dict[str, float], list[s
 
     A warning is told by what k experts a token leave open: where all text goes to the same k of E, the load's entropy
     is ln k and E - k experts are dead; it comes where the entropy is nearer to that than to ln E, or more than half of
-    these E - k are dead.
+    these E - k are dead. Sets of experts with text of their own are asked one by one, those without text not at all.
 
     Args:
         history: ``history.jsonl`` of a run that ended.
@@ -50,17 +50,22 @@ def layers(history: Path, ffns: Sequence[FFN]) -> tuple[dict[str, float], list[s
             continue
         use = _use(mean)
         found |= {f"{part}_{layer:02d}": value for part, value in use.items()}
-        if _collapsed(use, len(mean), ffns[layer].k):
-            warnings.append(
-                f"layer {layer} collapsed: its {ffns[layer].sender} sends most text to few of its {len(mean)} experts"
-            )
+        ffn = ffns[layer]
+        sets = np.split(mean, np.cumsum(ffn.groups)[:-1]) if ffn.groups else [mean]
+        warnings += [
+            f"layer {layer} collapsed: its {ffn.sender} sends most text to few of its {len(share)} experts"
+            for share in sets
+            if share.any() and _collapsed(share / share.sum(), ffn.k)
+        ]
     return dict(sorted(found.items())), warnings
 
 
-def _collapsed(use: Mapping[str, float], count: int, k: int) -> bool:
-    """Whether the load is nearer to the most uneven one that ``k`` of ``count`` experts a token can have."""
+def _collapsed(share_E: np.ndarray, k: int) -> bool:
+    """Whether the load is nearer to the most uneven one that ``k`` of E experts a token can have."""
+    count = len(share_E)
     if k >= count:
         return False  # a token has all of them
+    use = _use(share_E)
     open_to = (use["load_entropy"] * math.log(count) - math.log(k)) / (math.log(count) - math.log(k))
     return open_to < 0.5 or use["dead"] * count > (count - k) / 2
 

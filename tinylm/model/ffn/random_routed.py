@@ -55,11 +55,11 @@ class RandomRouted(FFN):
         for name, size in sizes.items():
             if size < 1:
                 raise UserError(f"model.ffn.{name} is {size}; give 1 or more")
-        self.sizes = list(sizes.values())
+        self.groups = list(sizes.values())
         self.balanced = table == "balanced"
         self.outputs = ("experts.down",)
-        self.table = nn.Parameter(torch.empty(len(self.sizes), shape.vocab, dtype=torch.int64), requires_grad=False)
-        self.experts = Experts(sum(self.sizes), shape.width, shape.hidden if hidden is None else hidden, unit)
+        self.table = nn.Parameter(torch.empty(len(self.groups), shape.vocab, dtype=torch.int64), requires_grad=False)
+        self.experts = Experts(sum(self.groups), shape.width, shape.hidden if hidden is None else hidden, unit)
         self.axes = self.experts.named("experts", hidden is not None)
 
     def forward(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Side]:
@@ -90,7 +90,7 @@ class RandomRouted(FFN):
 
     def _draw(self, table_MV: Tensor, generator: torch.Generator, counts: Counts) -> None:
         first = 0
-        for row, size in enumerate(self.sizes):
+        for row, size in enumerate(self.groups):
             if self.balanced:
                 counts_MV = counts()
                 own_V = counts_MV[row] if self.by_domain else counts_MV.sum(0)
