@@ -61,7 +61,7 @@ class Experts(Slot):
 
         Args:
             x_MD: rows sorted by expert.
-            ends_E: int32; expert e has the rows up to ``ends_E[e]``; the last is M.
+            ends_E: int32; expert e has the rows up to ``ends_E[e]``. What comes of rows after the last is undefined.
             which: the experts that ``ends_E`` speaks of.
         """
         device = x_MD.device.type

@@ -24,12 +24,13 @@ def grouped(x_MD: Tensor, weight_EFD: Tensor, ends_E: Tensor) -> Tensor:
     Args:
         x_MD: rows sorted by expert.
         weight_EFD: of the same dtype.
-        ends_E: int32, rising; the last is M. An expert may have no rows.
+        ends_E: int32, rising. An expert may have no rows. What comes of rows after the last end is undefined.
     """
     if _aligned(x_MD, weight_EFD):
         return functional.grouped_mm(x_MD.contiguous(), weight_EFD.transpose(1, 2), offs=ends_E)
-    pieces = zip(x_MD.split(_counts(ends_E)), weight_EFD.unbind(0), strict=True)
-    return torch.cat([rows @ matrix.T for rows, matrix in pieces])
+    *pieces, rest_MD = x_MD.split(_counts(ends_E, len(x_MD)))
+    made = [rows @ matrix.T for rows, matrix in zip(pieces, weight_EFD.unbind(0), strict=True)]
+    return torch.cat([*made, x_MD.new_zeros(len(rest_MD), weight_EFD.shape[1])])
 
 
 @library.custom_op("tinylm::grouped_outer", mutates_args=())
@@ -37,8 +38,9 @@ def grouped_outer(grad_MF: Tensor, x_MD: Tensor, ends_E: Tensor) -> Tensor:
     """``grad.T @ x`` over each expert's rows, (E, F, D): the gradient of ``grouped`` by its weight."""
     if _aligned(grad_MF, x_MD):
         return functional.grouped_mm(grad_MF.contiguous().transpose(0, 1), x_MD.contiguous(), offs=ends_E)
-    counts = _counts(ends_E)
-    return torch.stack([g.T @ x for g, x in zip(grad_MF.split(counts), x_MD.split(counts), strict=True)])
+    counts = _counts(ends_E, len(x_MD))
+    pieces = zip(grad_MF.split(counts)[:-1], x_MD.split(counts)[:-1], strict=True)
+    return torch.stack([g.T @ x for g, x in pieces])
 
 
 @grouped.register_fake
@@ -74,8 +76,9 @@ def _flops_outer(grad_MF: Sequence[int], x_MD: Sequence[int], ends_E: Sequence[i
     return 2 * x_MD[0] * grad_MF[1] * x_MD[1]
 
 
-def _counts(ends_E: Tensor) -> list[int]:
-    ends = ends_E.tolist()
+def _counts(ends_E: Tensor, rows: int) -> list[int]:
+    """Rows of each expert, and at last those of none."""
+    ends = [*ends_E.tolist(), rows]
     return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
 

@@ -10,21 +10,25 @@ import torch
 from torch import Tensor, library
 from torch.nn import functional
 
+# Rows that an expert's group is filled up to a multiple of, on a CPU. oneDNN compiles a bf16 product for every number
+# of rows and keeps a thousand: where loads differ from step to step, that took more time than the products themselves.
+FILL = 16
 ROUNDS = 16  # of matching: 6 to 14 give 4,096 tokens to 64 experts, liked alike or very unequally
 
 
 @library.custom_op("tinylm::dispatched", mutates_args=())
 def dispatched(x_ND: Tensor, order_M: Tensor, inverse_Nk: Tensor) -> Tensor:
-    """The rows of the tokens sorted by expert: each token k times, ``x[order // k]``, (M, D).
+    """The rows of the tokens sorted by expert: each token k times, ``x[order // k]``, (M, D); some row where nobody is.
 
     An operator of our own, as `combined` is, for the sake of the other's backward: of a gather by `combined`'s sum,
     where PyTorch would add up rows one by one.
 
     Args:
-        order_M: int64, the flat choices sorted by expert.
+        order_M: int64, the flat choices sorted by expert; N k where a row is nobody's and fills a group up.
         inverse_Nk: int64, where each choice stands among them.
     """
-    return x_ND.index_select(0, order_M // inverse_Nk.shape[1])
+    N, k = inverse_Nk.shape
+    return x_ND.index_select(0, (order_M // k).clamp(max=N - 1))
 
 
 @library.custom_op("tinylm::combined", mutates_args=())
@@ -65,8 +69,10 @@ def _combined_backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, Tensor | None
     rows_MD, weight_Nk, order_M, inverse_Nk = ctx.saved_tensors
     grad_MD = dispatched(grad_ND.contiguous(), order_M, inverse_Nk)
     if weight_Nk is None:
-        return grad_MD, None, None, None
-    weight_M = weight_Nk.flatten().index_select(0, order_M)
+        alone = len(order_M) == inverse_Nk.numel()
+        return grad_MD if alone else grad_MD * (order_M < inverse_Nk.numel())[:, None], None, None, None
+    # Nobody's rows have no gradient, so that an expert's matrices get none of them.
+    weight_M = torch.cat([weight_Nk.flatten(), weight_Nk.new_zeros(1)]).index_select(0, order_M)
     by_weight_M = (grad_MD * rows_MD).sum(-1)
     by_weight_Nk = by_weight_M.index_select(0, inverse_Nk.flatten()).view_as(weight_Nk)
     return grad_MD * weight_M[:, None], by_weight_Nk, None, None
@@ -96,17 +102,34 @@ def routed(
     Args:
         expert_Nk: int64, the experts of each token.
         weight_Nk: of each; None: all 1.
-        experts: (rows sorted by expert, where each expert's end) -> rows.
+        experts: (rows sorted by expert, where each expert's end) -> rows. Rows after the last end are nobody's.
     """
     N, k = expert_Nk.shape
     flat_M = expert_Nk.flatten()
-    order_M = flat_M.argsort(stable=True)
-    places_M = torch.arange(N * k, device=order_M.device)
-    inverse_Nk = torch.empty_like(order_M).scatter_(0, order_M, places_M).view(N, k)
     load_E = counted(flat_M, count)
-    made_MD = experts(dispatched(x_ND, order_M, inverse_Nk), load_E.cumsum(0).int())
+    fill = FILL if x_ND.device.type == "cpu" and N * k >= FILL * count else 1
+    order_M, inverse_Nk, ends_E = _sorted(flat_M, load_E, fill)
+    inverse_Nk = inverse_Nk.view(N, k)
+    made_MD = experts(dispatched(x_ND, order_M, inverse_Nk), ends_E.int())
     weight_Nk = None if weight_Nk is None else weight_Nk.to(made_MD.dtype)
     return combined(made_MD, weight_Nk, order_M, inverse_Nk), load_E
+
+
+def _sorted(expert_C: Tensor, load_E: Tensor, fill: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The choices sorted by expert, each expert's filled up to a multiple of ``fill`` rows.
+
+    Returns:
+        Which choice a row is, (C + E (fill - 1),), C where it is nobody's; the row of each choice, (C,); where each
+        expert's rows end, (E,).
+    """
+    C = len(expert_C)
+    order_C = expert_C.argsort(stable=True)
+    filled_E = (load_E + fill - 1) // fill * fill
+    ends_E = filled_E.cumsum(0)
+    before_E = (ends_E - filled_E) - (load_E.cumsum(0) - load_E)  # rows of nobody before an expert's first
+    row_C = torch.arange(C, device=order_C.device) + before_E[expert_C[order_C]]
+    order_M = order_C.new_full((C + len(load_E) * (fill - 1),), C).scatter_(0, row_C, order_C)
+    return order_M, torch.empty_like(order_C).scatter_(0, order_C, row_C), ends_E
 
 
 def room(expert_Nk: Tensor, count: int, capacity: int) -> Tensor:
