@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
+import itertools
 
 import torch
 
@@ -16,6 +16,7 @@ from tinylm.runs.allocator import keep_memory
 
 SHAPE = Shape(depth=2, width=256, heads=4, kv_heads=4, head_dim=64, hidden=128, vocab=256, context=256, tied=True)
 SIZE = 16  # sequences a step
+BATCHES = 16  # read in turn: a router sends each expert another number of rows in every step
 
 
 def layers(count: int) -> torch.nn.ModuleList:
@@ -41,12 +42,12 @@ def main() -> None:
     made, gate = layers(asked.experts), Gate(warm=2, least=1)
     optimiser = torch.optim.AdamW(made.parameters(), lr=1e-4, fused=True)
     draw = torch.Generator().manual_seed(0)
-    x_BTD = torch.randn(SIZE, SHAPE.context, SHAPE.width, generator=draw)
+    x_NBTD = torch.randn(BATCHES, SIZE, SHAPE.context, SHAPE.width, generator=draw)
     ids_BT = torch.zeros(SIZE, SHAPE.context, dtype=torch.int64)
-    step = partial(_step, made, x_BTD, Context.of(Batch(ids_BT, ids_BT)))
-    while True:
+    context = Context.of(Batch(ids_BT, ids_BT))
+    for x_BTD in itertools.cycle(x_NBTD):
         gate()
-        step()
+        _step(made, x_BTD, context)
         if asked.optimiser:
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
