@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tinylm.report.figures.style import FAINT, INK, MUTED, VERDICT_COLOURS, grid, style
 from tinylm.report.verdicts import Comparison, Verdicts
@@ -31,6 +32,7 @@ def differences(verdicts: Verdicts) -> Figure | None:
         )
         axes.spines["left"].set_visible(False)
         _limits(axes, verdicts)
+        axes.xaxis.set_major_locator(MaxNLocator(4))  # long labels beside it leave little room for more
         grid(axes, "x")
         sides = ("better", "worse") if verdicts.direction == "lower" else ("worse", "better")
         axes.set_xlabel(f"← {sides[0]}      difference in {unit(verdicts.metric)}      {sides[1]} →")
