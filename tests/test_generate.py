@@ -63,7 +63,7 @@ def test_read_in_pieces_as_at_once(slot: str, name: str, other: dict[str, Any]) 
 @pytest.mark.parametrize("position", [ALiBi, Learned])
 @torch.no_grad()
 def test_the_fused_kernel_reads_pieces_too(position: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "PLAIN_UP_TO", 0)
+    monkeypatch.setattr(kernel, "PLAIN_UP_TO_EAGERLY", 0)
     for documents in (None, (torch.arange(T) < torch.tensor([[0], [7]])).long()):
         model, batch = tiny_model(position=position), random_batch(2, T, document_BT=documents)
         found = in_pieces(model, batch, [6, 1, 8, 5], Cache())

@@ -84,7 +84,14 @@ def test_whole_model_is_the_same_on_both_paths(position: type, monkeypatch: pyte
             plain = model(batch).hidden_BTD
             monkeypatch.setattr(kernel, "PLAIN_UP_TO", 0)
             fused = model(batch).hidden_BTD
+            with torch.no_grad():
+                read = model(batch).hidden_BTD
+                monkeypatch.setattr(kernel, "PLAIN_UP_TO_EAGERLY", 0)
+                read_fused = model(batch).hidden_BTD
+                monkeypatch.undo()
         assert (fused - plain).norm() < tolerance * plain.norm()
+        assert torch.equal(read, plain)
+        assert torch.equal(read_fused, fused)
 
 
 def test_logits_are_those_of_llama() -> None:

@@ -26,6 +26,7 @@ from tinylm.errors import UserError
 from tinylm.evaluate.domain import Domains
 from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
 from tinylm.record import RunRecord
+from tinylm.runs.allocator import keep_memory
 from tinylm.runs.documents import Encoded
 
 GROUPS = ("data", "evaluate", "machine", "precision")  # of the config, what says how a trained model is scored
@@ -102,6 +103,7 @@ def evaluate(
         key: _on(schema.make(node), split, domain) for key, node in config["evaluate"].items()
     }
     torch.set_num_threads(config["machine"]["threads"])
+    keep_memory()
     domains = Domains(model, domain)
     documents = Encoded(corpus, tokenizer, progress, domains)
     subject = Subject(model, tokenizer, window, documents, config["precision"], domains.names, corpus.law())

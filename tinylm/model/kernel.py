@@ -8,7 +8,9 @@ from torch.nn import functional
 
 from tinylm.model.kept import kept
 
-PLAIN_UP_TO = 512  # tokens; on CPU three plain products beat the fused kernel up to about here, and then memory decides
+# Tokens up to which three plain products beat the fused kernel on a CPU; beyond, memory decides.
+PLAIN_UP_TO = 512  # trained, for the fused kernel's backward is slow, or compiled
+PLAIN_UP_TO_EAGERLY = 64  # only read
 
 
 def attend(
@@ -38,7 +40,9 @@ def attend(
         causal = False  # the last place sees all
     if bias_1HTS is not None:
         bias_1HTS = bias_1HTS[..., -S:]
-    if q_BHTK.device.type == "cpu" and T <= PLAIN_UP_TO:
+    only_read = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    longest = PLAIN_UP_TO_EAGERLY if only_read else PLAIN_UP_TO
+    if q_BHTK.device.type == "cpu" and longest >= T:
         return plain(q_BHTK, k_BGSK, v_BGSK, mask_BHTS, bias_1HTS, causal)
     return fused(q_BHTK, k_BGSK, v_BGSK, mask_BHTS, bias_1HTS, causal)
 
