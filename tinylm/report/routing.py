@@ -7,7 +7,7 @@ from functools import partial
 
 import pandas as pd
 
-from tinylm.report.means import Columns, means_table
+from tinylm.report.means import Columns, means_table, of_column
 from tinylm.report.wording import signed
 
 LAYER = re.compile(r"(\w+)_\d{2}")  # of a metric of one layer, as `tinylm/runs/routing.py` names it
@@ -43,6 +43,7 @@ def routing_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _mean(own: pd.DataFrame, name: str) -> float:
     """Of a number of the run, or of one that every sparse layer has."""
+    if name in _OF_RUNS:
+        return of_column(own, name)
     layers = [column for column in map(str, own.columns) if (match := LAYER.fullmatch(column)) and match[1] == name]
-    columns = layers if name in _OF_LAYERS else [name] if name in own else []
-    return float(own[columns].astype(float).mean(axis=1).mean())
+    return float(own[layers].astype(float).mean(axis=1).mean())
