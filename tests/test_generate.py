@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from tinylm.evaluate.generate import distribution, generate
 from tinylm.model import kernel
 from tinylm.model.attention.window import Window
 from tinylm.model.cache import Cache
+from tinylm.model.experts import Experts
+from tinylm.model.ffn.moe import MoE
 from tinylm.model.ffn.series import Series
 from tinylm.model.lm import LanguageModel
 from tinylm.model.position.alibi import ALiBi
@@ -196,3 +199,28 @@ def test_the_nucleus_is_the_smallest_set_that_holds_p(seed: int, p: float, tempe
         assert not (~kept).any() or whole_V[~kept].max() <= whole_V[kept].min()
         for full_V, part_V in ((exact_V, whole_V), (whole_V, cut_V)):  # what is kept keeps its proportions
             torch.testing.assert_close(part_V, (full_V * (part_V > 0)) / full_V[part_V > 0].sum())
+
+
+def test_experts_are_rounded_once_for_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(ffn=lambda shape, layer: MoE(shape, layer, experts=4), std=0.2)
+    rounded, fetch = list[torch.dtype](), Experts.fetch
+
+    def counted(experts: Experts, which: slice, dtype: torch.dtype) -> dict[str, Tensor]:
+        rounded.append(dtype)
+        return fetch(experts, which, dtype)
+
+    def written() -> list[list[int]]:
+        rounded.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            return generate(model, [[1, 2, 3]], tokens=12)
+
+    monkeypatch.setattr(Experts, "fetch", counted)
+    for _ in range(2):
+        quick = written()
+        assert rounded == [torch.bfloat16] * len(model.layers())
+        with monkeypatch.context() as patch:
+            patch.setattr("tinylm.evaluate.generate.held", lambda model: nullcontext())
+            assert written() == quick
+            assert len(rounded) == 12 * len(model.layers())
+        for parameter in model.parameters():  # the next text is written by the weights that are there then
+            parameter.data.normal_(0, 0.2)

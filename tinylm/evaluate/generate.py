@@ -11,6 +11,7 @@ from torch import Tensor
 from tinylm.batch import IGNORE, Batch
 from tinylm.errors import UserError
 from tinylm.model.cache import Cache
+from tinylm.model.experts import held
 from tinylm.model.lm import LanguageModel
 
 
@@ -65,21 +66,22 @@ def generate(
         if not model.causal:
             raise UserError("the model lets a token see later ones in evaluation too, so it cannot write one by one")
         reader = Reader(model, room=max(map(len, texts), default=0) + tokens, domain=domain, window=window)
-        while live:
-            logits_BV = reader.read([texts[row] for row in live]).float().cpu()
-            logits_BV[:, list(never)] = -torch.inf
-            chosen = draw(logits_BV, temperature, top_k, top_p, [generators[row] for row in live])
-            going = []
-            for place, (row, token) in enumerate(zip(live, chosen, strict=True)):
-                if token in stop:
-                    continue
-                texts[row].append(token)
-                drawn[row].append(token)
-                if len(drawn[row]) < tokens and not (until is not None and until(drawn[row])):
-                    going.append(place)
-            if len(going) < len(live):
-                live = [live[place] for place in going]
-                reader.leave(going)
+        with held(model):
+            while live:
+                logits_BV = reader.read([texts[row] for row in live]).float().cpu()
+                logits_BV[:, list(never)] = -torch.inf
+                chosen = draw(logits_BV, temperature, top_k, top_p, [generators[row] for row in live])
+                going = []
+                for place, (row, token) in enumerate(zip(live, chosen, strict=True)):
+                    if token in stop:
+                        continue
+                    texts[row].append(token)
+                    drawn[row].append(token)
+                    if len(drawn[row]) < tokens and not (until is not None and until(drawn[row])):
+                        going.append(place)
+                if len(going) < len(live):
+                    live = [live[place] for place in going]
+                    reader.leave(going)
     finally:
         model.train(training)
     return drawn

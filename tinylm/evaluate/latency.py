@@ -17,6 +17,7 @@ from tinylm.evaluate.evaluator import Evaluator, Scores, Subject
 from tinylm.evaluate.generate import Reader, following, start
 from tinylm.evaluate.int8 import sizes
 from tinylm.model.cache import Cache
+from tinylm.model.experts import held
 from tinylm.model.lm import LanguageModel
 
 MIB = 2**20
@@ -47,7 +48,7 @@ class Latency(Evaluator):
     """
 
     name: ClassVar[str] = "latency"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     prompt: int = 64
     tokens: int = 16
@@ -72,8 +73,8 @@ class Latency(Evaluator):
         model.eval()
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=subject.precision == "bf16")
         try:
-            with torch.no_grad(), autocast:
-                with LiveBytes() as live:  # first: autocast keeps the weights that it rounds
+            with torch.no_grad(), autocast, held(model):
+                with LiveBytes() as live:  # first: the weights that are rounded are kept
                     writer.write(prompt, self.tokens)
                 stretches = [writer.write(prompt, self.tokens) for _ in range(1 + self.repeats)]
                 windows = [writer.write(made[:window], 0)[0] for _ in range(1 + self.repeats)]
@@ -123,13 +124,14 @@ def pace(model: LanguageModel, prompt: list[int], tokens: int, domain: int | Non
     Greedily, after one to warm up; the model is in evaluation mode.
     """
     writer, ids = _Writer(model, domain), list(prompt)
-    writer.write(prompt, 1)
-    _, cached = writer.write(prompt, tokens)
     begun = 0.0
-    for place in range(1 + tokens):
-        if place == 1:
-            begun = time.perf_counter()
-        ids.append(int(following(model, [ids[start(len(ids), model.shape.context) :]], None, domain).argmax()))
+    with held(model):
+        writer.write(prompt, 1)
+        _, cached = writer.write(prompt, tokens)
+        for place in range(1 + tokens):
+            if place == 1:
+                begun = time.perf_counter()
+            ids.append(int(following(model, [ids[start(len(ids), model.shape.context) :]], None, domain).argmax()))
     return cached / tokens, (time.perf_counter() - begun) / tokens
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinylm.errors import UserError
-from tinylm.model.grouped import grouped
+from tinylm.model.grouped import grouped, product_dtype
 from tinylm.model.slots import Slot
 
 Unit = Literal["swiglu", "gelu", "relu"]
@@ -48,6 +49,7 @@ class Experts(Slot):
             self.gate = nn.Parameter(torch.empty(count, hidden, width))
         self.up = nn.Parameter(torch.empty(count, hidden, width))
         self.down = nn.Parameter(torch.empty(count, width, hidden))
+        self._held: dict[torch.dtype, tuple[Tensor, Tensor]] | None = None
 
     def fetch(self, which: slice, dtype: torch.dtype) -> dict[str, Tensor]:
         """Matrices of some experts by name, stacked, in the precision that the products are made in."""
@@ -64,18 +66,26 @@ class Experts(Slot):
             ends_E: int32; expert e has the rows up to ``ends_E[e]``. What comes of rows after the last is undefined.
             which: the experts that ``ends_E`` speaks of.
         """
-        device = x_MD.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_MD.dtype
-        matrices, x_MD = self.fetch(which, dtype), x_MD.to(dtype)
+        dtype = product_dtype(x_MD)
+        into_EGD, down_EDF = self._stacked(which, dtype)
+        made_MG = grouped(x_MD.to(dtype), into_EGD, ends_E)
         if self.unit == "swiglu":
-            # One product for both: where experts are many and small, each product's own cost is what counts.
-            both_EGD = torch.cat([matrices["gate"], matrices["up"]], dim=1)
-            gate_MF, up_MF = grouped(x_MD, both_EGD, ends_E).chunk(2, dim=1)
+            gate_MF, up_MF = made_MG.chunk(2, dim=1)
             hidden_MF = functional.silu(gate_MF) * up_MF
         else:
-            up_MF = grouped(x_MD, matrices["up"], ends_E)
-            hidden_MF = functional.gelu(up_MF) if self.unit == "gelu" else up_MF.relu()
-        return grouped(hidden_MF, matrices["down"], ends_E)
+            hidden_MF = functional.gelu(made_MG) if self.unit == "gelu" else made_MG.relu()
+        return grouped(hidden_MF, down_EDF, ends_E)
+
+    def _stacked(self, which: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The matrices of a forward's products: into the hidden units, where gated the gate's above the others, and
+        out of them. One product for both: where experts are many and small, each product's own cost is what counts."""
+        if self._held is not None and which == slice(None) and dtype in self._held:
+            return self._held[dtype]
+        matrices = self.fetch(which, dtype)
+        into_EGD = torch.cat([matrices["gate"], matrices["up"]], dim=1) if self.unit == "swiglu" else matrices["up"]
+        if self._held is not None and which == slice(None):
+            self._held[dtype] = into_EGD, matrices["down"]
+        return into_EGD, matrices["down"]
 
     def named(self, path: str, whole: bool) -> dict[str, str]:
         """``axes`` as the slot that holds them at ``path`` declares them.
@@ -89,3 +99,20 @@ class Experts(Slot):
     def size(self) -> int:
         """Parameters of one expert."""
         return sum(matrix.numel() for matrix in self.parameters()) // self.count
+
+
+@contextmanager
+def held(model: nn.Module) -> Iterator[None]:
+    """Within it experts round and stack their matrices once, as autocast does those of a dense layer.
+
+    For many small forwards without gradients and with weights that stay as they are: to decode a token, making the
+    copies anew takes longer than the products.
+    """
+    holding = [part for part in model.modules() if isinstance(part, Experts) and part._held is None]
+    for experts in holding:
+        experts._held = {}
+    try:
+        yield
+    finally:
+        for experts in holding:
+            experts._held = None

@@ -17,6 +17,12 @@ from torch.utils.flop_counter import register_flop_formula
 ROW = 16  # bytes that every stride has to be a multiple of
 
 
+def product_dtype(x: Tensor) -> torch.dtype:
+    """The precision that products with ``x`` are made in: autocast's, where it is on."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
 @library.custom_op("tinylm::grouped", mutates_args=())
 def grouped(x_MD: Tensor, weight_EFD: Tensor, ends_E: Tensor) -> Tensor:
     """``x @ weight[e].T`` for each row x, where rows ``ends_E[e - 1]`` to ``ends_E[e]`` belong to expert e; (M, F).

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, library
 from torch.nn import functional
 
+from tinylm.model.grouped import product_dtype
+
 # Rows that an expert's group is filled up to a multiple of, on a CPU. oneDNN compiles a bf16 product for every number
 # of rows and keeps a thousand: where loads differ from step to step, that took more time than the products themselves.
 FILL = 16
@@ -110,6 +112,7 @@ def routed(
     fill = FILL if x_ND.device.type == "cpu" and N * k >= FILL * count else 1
     order_M, inverse_Nk, ends_E = _sorted(flat_M, load_E, fill)
     inverse_Nk = inverse_Nk.view(N, k)
+    x_ND = x_ND.to(product_dtype(x_ND))  # before each token is there k times
     made_MD = experts(dispatched(x_ND, order_M, inverse_Nk), ends_E.int())
     weight_Nk = None if weight_Nk is None else weight_Nk.to(made_MD.dtype)
     return combined(made_MD, weight_Nk, order_M, inverse_Nk), load_E
