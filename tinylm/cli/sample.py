@@ -55,7 +55,9 @@ def sample_command(words: list[str]) -> int:
     from tinylm.compose.load import load
     from tinylm.evaluate.domain import domain_of
     from tinylm.evaluate.sample import samples
+    from tinylm.runs.allocator import keep_memory
 
+    keep_memory()
     model, tokenizer = load(options.key, roots(options))
     prompts, domain = options.prompt or [""], domain_of(model, options.domain, "--domain")
     found = samples(

@@ -11,6 +11,7 @@ from tinylm.data.tokens import Tokenizer
 from tinylm.evaluate.harness.squad import provide
 from tinylm.evaluate.harness.tasks import failures, require, shipped
 from tinylm.model.lm import LanguageModel
+from tinylm.runs.allocator import keep_memory
 
 RUN = re.compile(r"(^|[ ,])run=([^,'\"\s]+)")  # a key may look like a number, and would be read as one
 
@@ -24,6 +25,7 @@ def command_line(words: Sequence[str]) -> None:
     """
     require()
     provide()
+    keep_memory()
     import lm_eval.models  # noqa: F401  # names its own models, which it does only as long as it knows none
     from lm_eval._cli import HarnessCLI
     from lm_eval.api.registry import register_model
