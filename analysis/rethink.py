@@ -15,8 +15,8 @@
 #
 # Tang et al. 2024 (PanGu-π Pro, arXiv:2402.02791) lift a model of 1 B parameters by four changes: a compact tokenizer,
 # a tweaked architecture, parameters inherited from a larger model, and a second round on text drawn by its losses.
-# This notebook tells what became of each at 1 M parameters and about 6 M tokens (tokenizers at 3 M and 10 MB of text,
-# which are 2.4 to 5.5 M tokens), from the results kept in `analysis/results`, in the paper's order. These models are
+# This notebook tells what became of each at 1 M parameters and about 6 M tokens (tokenizers at 3 M and 14 MB of text,
+# which are 3.4 to 7.7 M tokens), from the results kept in `analysis/results`, in the paper's order. These models are
 # far from trained out: a verdict holds at this scale, and says nothing of 1 B. What has no results here yet says so,
 # and by which command it gets them.
 
@@ -135,6 +135,7 @@ study.tell("ladder")
 if found := study.placed("ladder"):
     runs, manifest, ink = found
     root = study.runs("ladder")
+    print(f"Reported gains: {manifest.claim.reported_unit}.")
     display(ladder_table(compare("ladder", root), manifest, runs))
     show(learning_curves(history(root), runs, ink))
     display(charged_table(runs, manifest.claim))

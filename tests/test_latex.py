@@ -39,3 +39,9 @@ def test_numbers_stand_right_and_empty_tables_are_left_out() -> None:
     assert "\\begin{tabular}{lrr}" in told
     assert "\\label{tab:mine-verdict}" in told
     assert "$-$0.021 $\\pm$ 0.006" in told
+
+
+def test_the_ladders_caption_says_what_is_reported_in_what() -> None:
+    frame = pd.DataFrame({"rung": ["b"], "gain": ["+0.1"], "reported gain": ["+1.7"]})
+    assert "Reported gains: points at 1\\% of it." in document("mine", {"ladder": frame}, "points at 1% of it")
+    assert "Reported" not in document("mine", {"ladder": frame})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.commands import PROJECT, tinylm
 
@@ -50,6 +54,37 @@ def test_the_wheel_holds_no_top_level_names_but_its_own(installed: Path) -> None
     assert names == {"tinylm", "hydra_plugins"}
     assert (installed / "tinylm" / "_hydra" / "tasks" / "blimp.yaml").is_file()
     assert {path.name for path in (installed / "hydra_plugins").glob("*.py")} == {"tinylm_plugin.py"}, "a namespace"
+
+
+def test_what_is_imported_at_once_is_installed_without_extras() -> None:
+    """These tests run where all extras are: that a newcomer lacks one would not be seen."""
+    had, holders = _without_extras("tinylm"), packages_distributions()
+    missing = set()
+    for file in sorted((PROJECT / "tinylm").rglob("*.py")):
+        for statement in ast.parse(file.read_text()).body:  # imports inside of functions may be of extras
+            if isinstance(statement, ast.Import):
+                modules = [alias.name for alias in statement.names]
+            elif isinstance(statement, ast.ImportFrom) and not statement.level:
+                modules = [str(statement.module)]
+            else:
+                continue
+            for package in {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"tinylm"}:
+                if had.isdisjoint(canonicalize_name(holder) for holder in holders.get(package, [package])):
+                    missing.add((package, file.relative_to(PROJECT).as_posix()))
+    # lm-eval asks for the class of a model of its own, so there is no other way; only `tinylm lm-eval` reads it.
+    assert missing == {("lm_eval", "tinylm/evaluate/harness/model.py")}
+
+
+def _without_extras(distribution: str) -> set[str]:
+    """Names of all that is installed with a distribution."""
+    had, asked = set[str](), [distribution]
+    while asked:
+        name = asked.pop()
+        if name not in had:
+            had.add(name)
+            wanted = [Requirement(line) for line in requires(name) or []]
+            asked += [canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate()]
+    return had
 
 
 def test_a_sweep_runs_from_the_wheel_in_another_folder(installed: Path, tmp_path: Path) -> None:

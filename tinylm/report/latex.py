@@ -32,13 +32,17 @@ _SIGNS = {
 _NUMBER = re.compile(r"[+\-\N{MINUS SIGN}<]?\s?[\d–].*")
 
 
-def document(name: str, frames: Mapping[str, pd.DataFrame]) -> str:
+def document(name: str, frames: Mapping[str, pd.DataFrame], reported_unit: str | None = None) -> str:
     """All tables of a report; those without rows are left out.
 
     Args:
         frames: by their names in ``TABLES``; the label is ``tab:<sweep>-<name>``.
+        reported_unit: of what the source reports, which the ladder's caption says.
     """
-    parts = [latex(frame, TABLES[key], f"tab:{name}-{key}") for key, frame in frames.items() if not frame.empty]
+    captions = dict(TABLES)
+    if reported_unit is not None:
+        captions["ladder"] += f" Reported gains: {reported_unit}."
+    parts = [latex(frame, captions[key], f"tab:{name}-{key}") for key, frame in frames.items() if not frame.empty]
     return _HEAD.format(name=name) + "\n" + "\n".join(parts)
 
 

@@ -106,7 +106,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         )
         write_text(out / file, room.get_template(f"{file}.j2").render(facts, markdown=tables.markdown))
     frames = {key: facts[f"{key}_table"] for key in TABLES}
-    write_text(out / "tables.tex", document(name, frames))
+    write_text(out / "tables.tex", document(name, frames, claim.reported_unit))
     return Report(out / "report.html", verdicts, claim, placed)
 
 
