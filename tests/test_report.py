@@ -148,6 +148,14 @@ def test_torn_files_are_named_and_left_out(tmp_path: Path) -> None:
     assert history(tmp_path / "empty").empty
 
 
+def test_many_metrics_are_no_cause_for_complaint(sweep: Sweep) -> None:
+    """As a sparse model of four domains has; pandas warns of 100 columns that lie apart, and warnings fail here."""
+    runs = sweep.frame()
+    mixed = pd.DataFrame({f"m{i}": pd.Series([1 if i % 2 else 0.5] * len(runs)) for i in range(300)})
+    many = pd.concat([runs, mixed], axis=1)
+    assert "more" in by_arm(many[::-1], sweep.manifest()).assign(more=1.0)
+
+
 def test_history_is_long_and_reads_only_the_keys_asked_for(sweep: Sweep) -> None:
     curves = history(sweep.root, sweep.root, keys={"d8-compare-0-0.002"})
     assert list(curves.columns) == ["key", "root", "round", "step", "tokens", "name", "value"]

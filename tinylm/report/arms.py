@@ -35,7 +35,8 @@ def by_arm(runs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     names = [parent(row) for row in frame[elders].to_dict("records")]
     for column in ("arm", "label"):
         frame.loc[elders, column] = names
-    return frame.drop(columns="planned_seed")
+    # Merged, every column lies by itself, which pandas complains of as soon as one more comes; a copy gathers them.
+    return frame.drop(columns="planned_seed").copy()
 
 
 def once(placed: pd.DataFrame) -> pd.DataFrame:
