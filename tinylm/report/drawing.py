@@ -34,7 +34,8 @@ _SHADED = (
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that the family left it; it excludes zero exactly when the adjusted p is below "
-    "alpha.",
+    "alpha. Equivalence is decided by two one-sided tests at a level of their own, so the bar of an equivalent "
+    "comparison may reach beyond the shaded band.",
     "trends": "The gain of each arm over its opponent at every size. Dots: one seed each; diamonds and bars: means and "
     "their intervals.",
     "scaling": "Loss against training FLOPs, both logarithmic: the mean of a power law a seed, with its interval over "

@@ -18,6 +18,7 @@ _METRICS = {
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
 _IN_FULL = 3  # comparisons that one sentence can hold
+_MOST_DIGITS = 8  # after the point
 
 
 def unit(metric: str) -> str:
@@ -41,7 +42,7 @@ def decimals(comparison: Comparison) -> int:
 
 
 def _digits(scale: float) -> int:
-    return 4 if scale <= 0 else min(8, max(1, 1 - math.floor(math.log10(scale))))
+    return 4 if scale <= 0 else min(_MOST_DIGITS, max(1, 1 - math.floor(math.log10(scale))))
 
 
 def half_width(comparison: Comparison) -> float:
@@ -87,12 +88,24 @@ def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
         case "worse":
             return f"{a} is worse than {b} by {size} {where}{outcome}"
         case "equivalent":
-            inside = f"within ±{verdicts.delta:g} {metric} (difference {difference(comparison)})"
+            inside = f"within ±{verdicts.delta:g} {metric} ({_equivalence(comparison, verdicts.delta)})"
             return f"{a} and {b} are equivalent {inside} {where}{outcome}"
         case "inconclusive":
             return f"{a} against {b} is inconclusive (difference {difference(comparison)} {metric}) {where}{outcome}"
         case "refused":
             return f"{a} against {b} is refused: {comparison.reason}"
+
+
+def _equivalence(comparison: Comparison, delta: float) -> str:
+    """The difference of an equivalent comparison and the bounds that showed it, to digits that tell them from delta."""
+    mean, low, high = comparison.delta, comparison.equivalence_low, comparison.equivalence_high
+    if mean is None or low is None or high is None:  # nothing was tested, so the verdict is another
+        return f"difference {difference(comparison)}"
+    digits = _digits((high - low) / 2)
+    while digits < _MOST_DIGITS and round(max(-low, high), digits) >= delta:
+        digits += 1
+    bounds = f"{signed(low, digits)} to {signed(high, digits)}"
+    return f"difference {signed(mean, digits)}, within {bounds} by the test of equivalence"
 
 
 def interval(estimate: Estimate) -> str:
