@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tinylm.record import write_text
-from tinylm.report import tables, wording
+from tinylm.report import signal, tables, wording
 from tinylm.report.archive import archive
 from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
@@ -31,7 +31,6 @@ from tinylm.report.rounds import rounds_table
 from tinylm.report.routing import routing_table
 from tinylm.report.sample import Sample
 from tinylm.report.scaling import laws, scaling_table
-from tinylm.report.signal import signal_table
 from tinylm.report.trends import decision_table, label, trend_table
 from tinylm.report.verdicts import Verdicts
 from tinylm.report.vocabularies import vocabulary_table
@@ -87,7 +86,8 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "trend_table": trend_table(verdicts, {item.variant: item for item in verdicts.comparisons}),
         "decision_table": decision_table(placed, claim),
         "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim.alpha),
-        "signal_table": signal_table(placed, curves, claim),
+        "signal_table": signal.signal_table(placed, curves, claim),
+        "notes": {"signal": signal.NOTE},
         "figures": [
             {
                 "name": key,
