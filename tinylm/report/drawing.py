@@ -24,6 +24,7 @@ from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import MANY, of_arms, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.scaling import Law
+from tinylm.report.tables import WALL_TIME
 from tinylm.report.verdicts import Verdicts
 
 # Where a colour is an arm's.
@@ -41,7 +42,7 @@ _CAPTIONS = {
     "scaling": "Loss against training FLOPs, both logarithmic: the mean of a power law a seed, with its interval over "
     "seeds. Dots: one seed each.",
     "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
-    "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
+    "quality": f"Quality against what a run is and costs. Dots: one seed each; diamonds: means. {WALL_TIME}.",
     "properties": "What the arms are, and how well they did: a dot an arm.",
     "correlations": "Rank correlations over the arms; quality is positive where better.",
     "pareto": "Quality against what use costs. Dots: one run each; diamonds: means, filled on the front (line): no "

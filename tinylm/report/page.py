@@ -87,7 +87,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "decision_table": decision_table(placed, claim),
         "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim.alpha),
         "signal_table": signal.signal_table(placed, curves, claim),
-        "notes": {"signal": signal.NOTE},
+        "notes": {"signal": signal.NOTE, "spent": tables.SPENT_NOTE},
         "figures": [
             {
                 "name": key,
