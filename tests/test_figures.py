@@ -275,14 +275,18 @@ def test_rounds_reach_the_report_with_their_arm(tmp_path: Path) -> None:
     assert two.lines[-1].get_xdata() == pytest.approx([0.25, 0.75])
     assert [text.get_text() for text in one.texts] == ["d8"]
     first, last = rounds_table(placed).to_dict("records")
-    assert (first["arm"], first["loss"], first["tilt"]) == ("d8", "2.5000", "+0.0200")
+    assert (first["arm"], first["loss, all text"], first["tilt"]) == ("d8", "2.5000", "+0.0200")
+    read = ("forgetting, of what was read", "slope, of what was read")
+    assert [first[name] for name in read] == ["+0.2500", "−0.5000"]
     assert first["mark"] == f"{mark} (1 of 2 runs)"
     assert (last["tilt"], last["mark"]) == ("–", "–")
     assert f"{mark} (1 run(s) of d8)" in sweep.verdicts().warnings
     write_report(sweep.name, [sweep.root], tmp_path / "out")
     assert (tmp_path / "out" / "figures" / "forgetting.svg").is_file()
     for file in ("report.md", "report.html"):
-        assert f"{mark} (1 of 2 runs)" in (tmp_path / "out" / file).read_text(encoding="utf-8")
+        told = (tmp_path / "out" / file).read_text(encoding="utf-8")
+        assert f"{mark} (1 of 2 runs)" in told
+        assert told.index("Slope: of the line through the losses of what it read") < told.index(read[1])
     plain = Sweep(tmp_path / "plain").arm("d4", [1.9])
     assert forgetting(by_arm(plain.frame(), plain.manifest()), {}) is None
     assert rounds_table(by_arm(plain.frame(), plain.manifest())).empty

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tinylm.record import write_text
-from tinylm.report import signal, tables, wording
+from tinylm.report import rounds, signal, tables, wording
 from tinylm.report.archive import archive
 from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
@@ -27,7 +27,6 @@ from tinylm.report.ledger import ledger, ledger_table
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
 from tinylm.report.raw import as_csv, surroundings
-from tinylm.report.rounds import rounds_table
 from tinylm.report.routing import routing_table
 from tinylm.report.sample import Sample
 from tinylm.report.scaling import laws, scaling_table
@@ -87,7 +86,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "decision_table": decision_table(placed, claim),
         "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim.alpha),
         "signal_table": signal.signal_table(placed, curves, claim),
-        "notes": {"signal": signal.NOTE, "spent": tables.SPENT_NOTE},
+        "notes": {"signal": signal.NOTE, "spent": tables.SPENT_NOTE, "rounds": rounds.NOTE},
         "figures": [
             {
                 "name": key,
@@ -163,7 +162,7 @@ def _facts(
         "seed_table": tables.seed_table(placed, claim),
         "charged_table": tables.charged_table(placed, claim),
         "spent_table": tables.spent_table(placed),
-        "rounds_table": rounds_table(placed),
+        "rounds_table": rounds.rounds_table(placed),
         "routing_table": routing_table(placed),
         "vocabulary_table": vocabulary_table(placed),
         "ledger_table": ledger_table(ledger(placed)),
