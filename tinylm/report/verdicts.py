@@ -114,6 +114,7 @@ class Estimate:
             expected nowhere in particular.
         claim, source: the expectation in words, and where it comes from.
         n, unit: how many of what it rests on.
+        value_unit: what the value is in; empty for a number without a unit, or where none is known.
         interval_level: such as 0.95; each estimate has its own, nothing is shared over them.
         extended: seeds were added after the declared ones; only the added ones count.
     """
@@ -130,6 +131,7 @@ class Estimate:
     source: str | None = None
     n: int = 0
     unit: str = ""
+    value_unit: str = ""
     interval_level: float | None = None
     extended: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 
 from tinylm.report.verdicts import Comparison, Estimate, Trend, Verdicts
@@ -15,6 +16,11 @@ _METRICS = {
     "fact_bits_per_parameter": "bits of facts a parameter",
     "fact_bits_stored": "bits of facts stored",
 }
+_UNITS = {  # of values that stand beside their metric's name, by a pattern of metrics
+    r"(skip_|extrapolation_|gap_to_floor|(floor_)?bits_per_byte/).*": "bits per byte",
+    r"tune_loss|round_\d+_(loss|forgetting|tilt)": "nats a token",
+    r"effective_dimension(_\d+)?": "principal components",
+}
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
 _IN_FULL = 3  # comparisons that one sentence can hold
@@ -24,6 +30,12 @@ _MOST_DIGITS = 8  # after the point
 def unit(metric: str) -> str:
     """A metric's name with its unit, for axes and sentences."""
     return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def unit_of_values(metric: str) -> str:
+    """The unit that a metric's values are in; empty where it has none, or none is known."""
+    known = [told for pattern, told in _UNITS.items() if re.fullmatch(pattern, metric)]
+    return known[0] if known else _METRICS.get(metric, "")
 
 
 def equal_in_words(equal: str) -> str:
@@ -141,9 +153,11 @@ def estimate_sentence(estimate: Estimate) -> str:
         return f"{name} is not estimated: {estimate.reason}"
     level = f"{estimate.interval_level:.0%} interval {interval(estimate)}"
     over = f"n = {estimate.n} {estimate.unit}"
-    if estimate.verdict is None:
-        return f"{name} is {value(estimate)} ({level}, {over})"
-    return f"{name} is {value(estimate)} ({level}, {over}; expected {region(estimate)}): {estimate.verdict}"
+    told = [f"expected {region(estimate)}"] if estimate.region is not None else []
+    told += [estimate.claim] if estimate.claim else []
+    why = f"; {': '.join(told)}" if told else ""
+    found = f"{value(estimate)} {estimate.value_unit}".strip()
+    return f"{name} is {found} ({level}, {over}{why})" + (f": {estimate.verdict}" if estimate.verdict else "")
 
 
 def trend_sentence(trend: Trend, metric: str) -> str:
