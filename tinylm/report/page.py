@@ -131,6 +131,8 @@ def _facts(
         "tuned": "nothing" if claim.tune is None else _tuned(claim),
         "cost, as declared": claim.cost or "not stated",
     }
+    if manifest.left_out:
+        declared["left out on the command line"] = ", ".join(manifest.left_out)
     if claim.sample is not None:
         declared["sampled"] = _sampled(claim.sample)
     expected = [
