@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from synthetic_sweep import D4, D8, Sweep
 
 from tinylm.compose.sweep import as_declared_first
@@ -21,6 +22,7 @@ from tinylm.report.manifest import Job, Manifest, read_manifest
 from tinylm.report.tables import verdict_table
 from tinylm.report.tuning import Trial, at_edge, choose
 from tinylm.report.verdicts import OUTCOMES, Comparison
+from tinylm.report.wording import sentence
 
 
 @pytest.fixture
@@ -95,6 +97,31 @@ def test_equivalence_is_corrected_over_the_family(tmp_path: Path) -> None:
 
     assert verdict(0) == "equivalent"
     assert verdict(4) == "inconclusive"
+
+
+def test_an_equivalent_comparison_tells_the_interval_that_its_test_used(tmp_path: Path) -> None:
+    """That of its difference is two-sided, at the level of another Holm order, and here reaches beyond delta."""
+    noise = np.array([0.001, -0.0012, 0.0008, -0.0005, 0.0002])
+    mean, error = float(noise.mean()), float(stats.sem(noise))
+    delta = mean + 3.3 * error  # t of 4 degrees: 3.19 at 0.05 / 3 on one side, 3.50 at 0.05 / 2 on two
+    sweep = Sweep(tmp_path / "runs", arms={"d4": {}, "d8": {}, "d12": {}, "d16": {}}, delta=delta)
+    sweep.arm("d4", D4).arm("d8", D8).arm("d12", list(D4 + noise)).arm("d16", list(D4 + 3 * noise))
+    verdicts = sweep.verdicts()
+    far, near, wide = verdicts.comparisons
+    assert [item.verdict for item in (far, near, wide)] == ["better", "equivalent", "inconclusive"]
+    for item in (far, near, wide):
+        assert item.equivalence_low is not None
+        assert item.equivalence_high is not None
+        inside = -delta < item.equivalence_low and item.equivalence_high < delta
+        assert inside == (item.verdict == "equivalent")
+    told = (near.equivalence_low, near.equivalence_high)
+    assert told == pytest.approx(stats.t.interval(1 - 2 * 0.05 / 3, 4, mean, error))
+    assert near.equivalence_level == pytest.approx(1 - 2 * 0.05 / 3)
+    assert near.ci_high is not None
+    assert near.ci_high > delta
+    assert "difference +0.0001, within −0.0012 to +0.0014 by the test of equivalence)" in sentence(near, verdicts)
+    narrow = dataclasses.replace(near, equivalence_low=0.0, equivalence_high=0.00998)
+    assert "within +0.00000 to +0.00998 by" in sentence(narrow, dataclasses.replace(verdicts, delta=0.01))
 
 
 def test_family_raises_the_bar_also_through_refused_comparisons(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from synthetic_sweep import D4, D8, Sweep
 
 from tinylm.report.difference import Difference, paired, unpaired
-from tinylm.report.family import holm
+from tinylm.report.family import benjamini_hochberg, holm
 from tinylm.report.power import (
     describe_power,
     minimum_detectable_effect,
@@ -57,6 +57,27 @@ def test_an_interval_excludes_zero_exactly_when_its_adjusted_p_is_below_alpha(
         assert (interval[0] > 0 or interval[1] < 0) == (step.p_adjusted < alpha)
         assert step.p_adjusted >= difference.p_value
         assert alpha / family - 1e-15 <= step.alpha <= alpha
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    family=st.integers(1, 8),
+    n=st.integers(2, 12),
+    effects=st.lists(st.sampled_from([0.0, 0.004, 0.01, 0.02, -0.015]), min_size=1, max_size=8),
+    alpha=st.sampled_from([0.05, 0.01, 0.2]),
+    delta=st.sampled_from([0.01, 0.02, 0.05, 0.2]),
+)
+def test_two_one_sided_tests_pass_exactly_when_the_interval_of_their_step_lies_inside_delta(
+    seed: int, family: int, n: int, effects: list[float], alpha: float, delta: float
+) -> None:
+    found = differences(seed, family, n, effects)
+    p_values = [item.p_equivalence(delta) for item in found]
+    for procedure in (holm, benjamini_hochberg):
+        for difference, step in zip(found, procedure(p_values, alpha), strict=True):
+            interval = difference.interval(2 * step.alpha)
+            assert interval is not None
+            assert (-delta < interval[0] and interval[1] < delta) == (step.p_adjusted < alpha)
 
 
 @settings(deadline=None, max_examples=15)  # each call of the reference is slow

@@ -25,9 +25,10 @@ from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.rank_correlation import rank_correlation
 from tinylm.report.sample import Sample
+from tinylm.report.site import write_site
 from tinylm.report.study import Study
 from tinylm.report.verdicts import Estimate
-from tinylm.report.wording import answer
+from tinylm.report.wording import answer, estimate_sentence, unit_of_values
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "spearman": {"x": "shape.depth", "region": [0.0, 1.0]},
@@ -240,6 +241,53 @@ def test_a_mean_over_parents_counts_each_once(tmp_path: Path) -> None:
     (found,) = sweep.verdicts().estimates
     assert (found.n, found.verdict) == (3, "undecided")
     assert found.value == pytest.approx(0.1 / 3)
+
+
+def test_an_estimate_is_told_with_its_unit_and_what_was_claimed_of_it(tmp_path: Path) -> None:
+    mean = {"kind": "mean", "arm": "d8"}
+    block = {
+        "tilt": {**mean, "metric": "round_1_tilt", "region": [0.02, None], "claim": "the draw differs at all"},
+        "half": {**mean, "metric": "accuracy", "region": None, "claim": "as in the first table"},
+        "bare": {**mean, "metric": "accuracy", "region": [None, 0.9]},
+    }
+    sweep = Sweep(tmp_path / "runs", seeds=[0, 1, 2], estimates=block)
+    for seed in range(3):
+        sweep.run("d4", seed, 1.9 + 0.01 * seed)
+        sweep.tell(sweep.run("d8", seed, 1.88), round_1_tilt=0.03 + 0.001 * seed, accuracy=0.4 + 0.1 * seed)
+    half = "+0.50 (95% interval +0.25 to +0.75, n = 3 seeds"
+    assert [estimate_sentence(item) for item in sweep.verdicts().estimates] == [
+        "tilt is +0.0310 nats a token (95% interval +0.0285 to +0.0335, n = 3 seeds; "
+        "expected at least 0.02: the draw differs at all): confirmed",
+        f"half is {half}; as in the first table)",
+        f"bare is {half}; expected at most 0.9): confirmed",
+    ]
+    page = write_site([sweep.root], tmp_path / "site", lambda told: None).path.read_text(encoding="utf-8")
+    assert page.count("the draw differs at all") == 2  # by claim, and by source above the bare finding
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit"),
+    [
+        ("skip_ends_over_middle", "bits per byte"),
+        ("extrapolation_4", "bits per byte"),
+        ("bits_per_byte/code", "bits per byte"),
+        ("round_2_forgetting", "nats a token"),
+        ("test_loss", "nats a token"),
+        ("effective_dimension", "principal components"),
+        ("probe_accuracy_distance_0008", ""),
+        ("load_entropy_03", ""),
+    ],
+)
+def test_the_unit_of_a_metrics_values(metric: str, unit: str) -> None:
+    assert unit_of_values(metric) == unit
+    assert claim("difference", metric=metric).estimates["it"].value_unit() == unit
+
+
+def test_a_slope_over_parameters_is_told_by_the_parameter() -> None:
+    body = claim("peak_slope", x="accounting.parameters.body", y="fact_bits_stored")
+    assert body.estimates["it"].value_unit() == "bits of facts stored a parameter"
+    assert claim("peak_slope").estimates["it"].value_unit() == ""
+    assert claim("spearman").estimates["it"].value_unit() == ""
 
 
 def test_a_study_at_a_glance_tells_no_number_without_its_interval(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tinylm.report.figures.style import INK, PALETTE, of_arms
 from tinylm.report.history import history
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
-from tinylm.report.tables import spent_table
+from tinylm.report.tables import SPENT_NOTE, WALL_TIME, spent_table
 from tinylm.runs.items import write_items
 
 
@@ -216,6 +216,23 @@ def test_a_parent_is_not_drawn_charged_or_blamed_as_its_first_child(tmp_path: Pa
     assert {text.get_text() for text in figure.axes[0].texts} == {"d8", name}
 
 
+def test_an_arms_speed_is_all_its_tokens_over_all_its_seconds(tmp_path: Path) -> None:
+    """A run beside other load counts by its time: the mean of 100 and 10 tokens a second would tell 55."""
+    sweep = Sweep(tmp_path / "runs")
+    for seed, seconds in enumerate((10.0, 100.0)):
+        cost = {"tokens": 1000, "seconds": seconds, "tokens_per_second": 1000 / seconds}
+        sweep.run("d4", seed, 1.9, cost=cost)
+        sweep.run("d8", seed, 1.9, cost={**cost, "seconds": seconds if seed else None})
+    d4, d8 = spent_table(by_arm(sweep.frame(), sweep.manifest())).to_dict("records")
+    assert (d4["tokens/s"], d4["seconds"]) == ("18.2", "55")
+    assert d8["tokens/s"] == "10", "of runs that tell both"
+    write_report(sweep.name, [sweep.root], tmp_path / "out")
+    for file in ("report.md", "report.html"):
+        told = (tmp_path / "out" / file).read_text(encoding="utf-8")
+        assert SPENT_NOTE in told
+        assert told.count(WALL_TIME) >= 2  # below the table and under the figure
+
+
 def test_scores_by_length_stop_where_an_arm_has_none(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path / "runs")
     for seed in range(2):
@@ -258,14 +275,18 @@ def test_rounds_reach_the_report_with_their_arm(tmp_path: Path) -> None:
     assert two.lines[-1].get_xdata() == pytest.approx([0.25, 0.75])
     assert [text.get_text() for text in one.texts] == ["d8"]
     first, last = rounds_table(placed).to_dict("records")
-    assert (first["arm"], first["loss"], first["tilt"]) == ("d8", "2.5000", "+0.0200")
+    assert (first["arm"], first["loss, all text"], first["tilt"]) == ("d8", "2.5000", "+0.0200")
+    read = ("forgetting, of what was read", "slope, of what was read")
+    assert [first[name] for name in read] == ["+0.2500", "−0.5000"]
     assert first["mark"] == f"{mark} (1 of 2 runs)"
     assert (last["tilt"], last["mark"]) == ("–", "–")
     assert f"{mark} (1 run(s) of d8)" in sweep.verdicts().warnings
     write_report(sweep.name, [sweep.root], tmp_path / "out")
     assert (tmp_path / "out" / "figures" / "forgetting.svg").is_file()
     for file in ("report.md", "report.html"):
-        assert f"{mark} (1 of 2 runs)" in (tmp_path / "out" / file).read_text(encoding="utf-8")
+        told = (tmp_path / "out" / file).read_text(encoding="utf-8")
+        assert f"{mark} (1 of 2 runs)" in told
+        assert told.index("Slope: of the line through the losses of what it read") < told.index(read[1])
     plain = Sweep(tmp_path / "plain").arm("d4", [1.9])
     assert forgetting(by_arm(plain.frame(), plain.manifest()), {}) is None
     assert rounds_table(by_arm(plain.frame(), plain.manifest())).empty

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -295,6 +296,23 @@ def test_what_is_shared_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert "data.paths=[wiki.txt.gz]" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     again = write_report(sweep.name, [tmp_path / "out" / "runs", sweep.root], tmp_path / "again")  # joined: one text
     assert again.verdicts.comparisons == report.verdicts.comparisons
+
+
+def test_arms_left_out_on_the_command_line_are_told(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs").arm("d4", D4[:2]).arm("d8", D8[:2])
+    sweep.manifest()
+    path = sweep.root / "sweeps" / f"{sweep.name}.json"
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    words = ["~claim.arms.body_d2", "~claim.arms.body-d8={}", "~claim.tune", "claim.arms.d8.label=x"]
+    for command, told in (
+        (["tinylm", "sweep", "depth_width", *words], "left out on the command line: body_d2, body-d8\n"),
+        (["tinylm", "sweep", "depth_width", "~claim.tune"], None),
+    ):
+        path.write_text(json.dumps(plan | {"command": shlex.join(command)}), encoding="utf-8")
+        write_report(sweep.name, [sweep.root], tmp_path / "out")
+        text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+        assert ("left out" in text) == (told is not None)
+        assert told is None or f"- {told}" in text
 
 
 @pytest.mark.parametrize(

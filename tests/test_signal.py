@@ -12,7 +12,7 @@ from synthetic_sweep import D4, D8, Sweep
 from tinylm.report.arms import by_arm
 from tinylm.report.history import history
 from tinylm.report.page import write_report
-from tinylm.report.signal import signal_table
+from tinylm.report.signal import NOTE, signal_table
 
 
 def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_grey(tmp_path: Path) -> None:
@@ -23,6 +23,8 @@ def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_gr
             key = sweep.run(arm, seed, score, history=60)
             sharp = (0.5 if arm == "d4" else 0.9) + rng.normal(0, 0.01)
             sweep.tell(key, accuracy=rng.normal(0.25, 0.05), sharp=sharp, documents=37.0)
+            errors = {"sharp_error": sharp / 10, "task/acc_stderr": sharp / 10, "task/acc_stderr/strict": sharp / 10}
+            sweep.tell(key, **errors, terror=score)
     manifest = sweep.manifest()
     assert manifest.claim is not None
     table = signal_table(by_arm(sweep.frame(), manifest), history(sweep.root), manifest.claim).set_index("metric")
@@ -31,6 +33,7 @@ def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_gr
     assert table.loc["bits per byte (decides)", "separates the arms"] == "yes"
     assert "documents" not in table.index  # no number of the seeds
     assert "optim.lr" not in table.index
+    assert [name for name in table.index if "err" in name] == ["terror"]  # standard errors are no scores
     assert not any(name.startswith(("cost", "accounting")) for name in table.index)
     gap, noise = np.mean(D4) - np.mean(D8), np.sqrt((np.var(D4, ddof=1) + np.var(D8, ddof=1)) / 2)
     assert float(table.loc["bits per byte (decides)", "signal / noise"]) == pytest.approx(gap / noise, abs=0.06)
@@ -39,6 +42,8 @@ def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_gr
     grey = [line for line in page.splitlines() if '<tr class="grey">' in line]
     assert len(grey) == (table["separates the arms"] == "no").sum() >= 1
     assert any("accuracy" in line for line in grey)
+    assert NOTE in page
+    assert NOTE in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
 def test_sizes_are_told_apart_and_arms_of_the_same_runs_count_once(tmp_path: Path) -> None:

@@ -28,7 +28,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Three claims in two roots: held, fallen, and half undecided, half not expected; a plan that claims nothing."""
+    """Three claims in two roots: held, fallen, and half undecided, half not expected; a plan that claims nothing.
+
+    They share runs, as claims share a baseline.
+    """
     folder = tmp_path_factory.mktemp("site")
     held = Sweep(folder / "runs", name="held", question=HOSTILE)
     held.arm("d4", D4).arm("d8", D8).manifest()
@@ -73,8 +76,8 @@ def test_every_claim_stands_on_it_with_its_outcome_its_source_and_its_report(sit
         "Someone et al. 2024, section 3": {"confirmed": 1, "contradicted": 0, "undecided": 0},
     }
     assert summary(site.entries).startswith(
-        "3 claims with 3 expectations: 1 confirmed, 1 contradicted, 1 undecided. 26 runs"
-    )
+        "3 claims with 3 expectations: 1 confirmed, 1 contradicted, 1 undecided. 12 runs, "
+    )  # the runs of d4 and d8 serve all three
     text = site.path.read_text(encoding="utf-8")
     page = _Links(text)
     assert page.tags.count("script") == 1, "what a claim says is no code"
@@ -120,6 +123,17 @@ def test_hours_are_never_fewer_than_their_parts(tmp_path: Path) -> None:
     (row,) = ledger(by_arm(sweep.frame(), sweep.manifest())).query("stage == 'all'").to_dict("records")
     assert row["hours"] == pytest.approx(1.1 + 2)
     assert [wall_seconds(cost) for cost in (resumed, {"seconds": 5}, {}, {"wall_seconds": 7.0})] == [3960, 5, 0, 7]
+
+
+def test_the_whole_site_counts_a_run_of_two_claims_once(tmp_path: Path) -> None:
+    for name, arm in (("one", "d8"), ("two", "d16")):
+        sweep = Sweep(tmp_path / "runs", name=name, arms={"d4": {}, arm: {}})
+        sweep.arm("d4", D4[:2], cost={"wall_seconds": 3600.0}).arm(arm, D8[:2], cost={"wall_seconds": 7200.0})
+        sweep.run(arm, 2, None, record=False)
+        sweep.manifest()
+    entries = write_site([tmp_path / "runs"], tmp_path / "site", lambda told: None).entries
+    assert [entry.spent["hours"] for entry in entries] == pytest.approx([6, 6])
+    assert summary(entries).endswith(". 6 runs, 10.0 hours.")
 
 
 def test_the_ledger_counts_every_run_once_and_energy_only_where_it_was_measured(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
     )
     documents = Documents(rows, claim.metric)
     comparisons = [
-        _judge(item, decided[item.variant], equivalence[item.variant].p_adjusted, claim, documents) for item in pairings
+        _judge(item, decided[item.variant], equivalence[item.variant], claim, documents) for item in pairings
     ]
     placed = by_arm(runs, manifest) if claim.estimates or claim.sizes else None
     detectable = [item.minimum_detectable_effect for item in comparisons if item.minimum_detectable_effect is not None]
@@ -89,11 +89,11 @@ def _over_families(p_values: dict[str, float], claim: Claim) -> dict[str, Step]:
     return found
 
 
-def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim, documents: Documents) -> Comparison:
-    """The comparison with its verdict, once the family is known."""
+def _judge(pairing: Pairing, step: Step, equivalence: Step, claim: Claim, documents: Documents) -> Comparison:
+    """The comparison with its verdict, once the family is known: its steps among the differences and equivalences."""
     arm = claim.arms[pairing.variant]
     difference = pairing.difference
-    verdict, reason = _verdict(pairing, step, p_equivalence, claim)
+    verdict, reason = _verdict(pairing, step, equivalence.p_adjusted, claim)
     blank = Comparison(
         variant=pairing.variant,
         against=pairing.against,
@@ -122,7 +122,9 @@ def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim, doc
         correlation=difference.correlation,
     )
     interval = difference.interval(step.alpha)
-    if pairing.void or interval is None:
+    # Two one-sided tests at a level are an interval that leaves out so much on either side.
+    inside = difference.interval(2 * equivalence.alpha)
+    if pairing.void or interval is None or inside is None:
         return told
     bootstrap = difference.bootstrap(step.alpha)
     text = documents.interval(difference, pairing.keys, pairing.against_keys, step.alpha)
@@ -133,7 +135,10 @@ def _judge(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim, doc
         interval_level=1 - step.alpha,
         p_value=difference.p_value,
         p_adjusted=step.p_adjusted,
-        p_equivalence=p_equivalence,
+        p_equivalence=equivalence.p_adjusted,
+        equivalence_low=inside[0],
+        equivalence_high=inside[1],
+        equivalence_level=1 - 2 * equivalence.alpha,
         sd=difference.sd,
         minimum_detectable_effect=_detectable(difference, claim),
         bootstrap_low=None if bootstrap is None else bootstrap[0],

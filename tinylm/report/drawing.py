@@ -24,6 +24,7 @@ from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import MANY, of_arms, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.scaling import Law
+from tinylm.report.tables import WALL_TIME
 from tinylm.report.verdicts import Verdicts
 
 # Where a colour is an arm's.
@@ -34,13 +35,14 @@ _SHADED = (
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that the family left it; it excludes zero exactly when the adjusted p is below "
-    "alpha.",
+    "alpha. Equivalence is decided by two one-sided tests at a level of their own, so the bar of an equivalent "
+    "comparison may reach beyond the shaded band.",
     "trends": "The gain of each arm over its opponent at every size. Dots: one seed each; diamonds and bars: means and "
     "their intervals.",
     "scaling": "Loss against training FLOPs, both logarithmic: the mean of a power law a seed, with its interval over "
     "seeds. Dots: one seed each.",
     "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
-    "quality": "Quality against what a run is and costs. Dots: one seed each; diamonds: means.",
+    "quality": f"Quality against what a run is and costs. Dots: one seed each; diamonds: means. {WALL_TIME}.",
     "properties": "What the arms are, and how well they did: a dot an arm.",
     "correlations": "Rank correlations over the arms; quality is positive where better.",
     "pareto": "Quality against what use costs. Dots: one run each; diamonds: means, filled on the front (line): no "

@@ -92,6 +92,10 @@ class Estimand(ABC):
         """The column of numbers that each of its runs has to have."""
         return claim.metric
 
+    def value_unit(self) -> str:
+        """The unit of its value; empty where it has none, as a correlation, or none is known."""
+        return ""
+
     @abstractmethod
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
         """The estimate with its interval at level 1 - ``claim.alpha``.

@@ -47,6 +47,7 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim)
         kind=estimand.kind,
         claim=estimand.claim,
         source=estimand.source,
+        value_unit=estimand.value_unit(),
     )
     runs = placed[placed["stage"] == estimand.stage(claim)]
     arms = estimand.arms_named()

@@ -13,7 +13,7 @@ TABLES = {  # a report's, with their captions
     "ladder": "The ladder: gain over the rung below.",
     "estimate": "Estimates.",
     "seed": "The metric of each run.",
-    "spent": "What the arms are and cost: means over seeds.",
+    "spent": "What the arms are and cost: means over seeds; seconds are wall time, whatever else the machine did.",
     "ledger": "What the claim took in all.",
 }
 # What a paper's fonts may lack.

@@ -28,6 +28,15 @@ def ledger(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([row for row in [*rows, _row("all", once)] if row["planned"]])
 
 
+def hours(runs: pd.DataFrame) -> dict[str, float]:
+    """Key -> hours from start to end of every run that ended, for sums over claims that share runs.
+
+    Args: as of `ledger`.
+    """
+    ended = runs[runs["status"] != "not run"].drop_duplicates("key")
+    return dict(zip(ended["key"].astype(str), _wall(ended) / 3600, strict=True))
+
+
 def ledger_table(entries: pd.DataFrame) -> pd.DataFrame:
     """The ledger in words."""
     return pd.DataFrame(
@@ -57,19 +66,23 @@ def energy(hours: float, metered: int, done: int) -> str:
 
 def _row(title: str, runs: pd.DataFrame) -> dict[str, object]:
     training = _numbers(runs, "cost.seconds")
-    parts = pd.concat([_numbers(runs, f"cost.{name}") for name in PARTS_OF_WALL], axis=1).sum(axis=1)
-    wall = _numbers(runs, "cost.wall_seconds").fillna(0.0).clip(lower=parts)
     joules = _numbers(runs, "cost.energy_joules")
     return {
         "stage": title,
         "planned": len(runs),
         **{status: int((runs["status"] == status).sum()) for status in ("done", "diverged", "failed")},
-        "hours": float(wall.sum()) / 3600,
+        "hours": float(_wall(runs).sum()) / 3600,
         "training hours": float(training.sum()) / 3600,
         **{name: float(sum(_numbers(runs, column).sum() for column in parts)) for name, parts in _SUMS.items()},
         "energy": float(joules.sum()) / JOULES if joules.notna().any() else float("nan"),
         "metered": int(joules.notna().sum()),
     }
+
+
+def _wall(runs: pd.DataFrame) -> pd.Series:
+    """Seconds from start to end of each run, and never less than the parts that are told."""
+    parts = pd.concat([_numbers(runs, f"cost.{name}") for name in PARTS_OF_WALL], axis=1).sum(axis=1)
+    return _numbers(runs, "cost.wall_seconds").fillna(0.0).clip(lower=parts)
 
 
 def _numbers(runs: pd.DataFrame, column: str) -> pd.Series:

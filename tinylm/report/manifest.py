@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from tinylm.report.claim import Claim
 from tinylm.report.declaration import amendments
 
 SCHEMA = 1
+_DROPPED = re.compile(r"~claim\.arms\.([^\s'\"=]+)")  # in Hydra's grammar, whatever quotes a shell wants about it
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,11 @@ class Manifest:
     def amended(self) -> list[str]:
         """What of the claim was declared otherwise before its runs had ended."""
         return amendments(self.first, self.claim) if self.first is not None and self.claim is not None else []
+
+    @property
+    def left_out(self) -> list[str]:
+        """The arms that the sweep's file declares and the command line took out: no claim knows of them."""
+        return _DROPPED.findall(self.command)
 
     @property
     def needed(self) -> set[str]:

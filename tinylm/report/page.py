@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tinylm.record import write_text
-from tinylm.report import tables, wording
+from tinylm.report import rounds, signal, tables, wording
 from tinylm.report.archive import archive
 from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
@@ -27,11 +27,9 @@ from tinylm.report.ledger import ledger, ledger_table
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.portable import portable
 from tinylm.report.raw import as_csv, surroundings
-from tinylm.report.rounds import rounds_table
 from tinylm.report.routing import routing_table
 from tinylm.report.sample import Sample
 from tinylm.report.scaling import laws, scaling_table
-from tinylm.report.signal import signal_table
 from tinylm.report.trends import decision_table, label, trend_table
 from tinylm.report.verdicts import Verdicts
 from tinylm.report.vocabularies import vocabulary_table
@@ -87,7 +85,8 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "trend_table": trend_table(verdicts, {item.variant: item for item in verdicts.comparisons}),
         "decision_table": decision_table(placed, claim),
         "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim.alpha),
-        "signal_table": signal_table(placed, curves, claim),
+        "signal_table": signal.signal_table(placed, curves, claim),
+        "notes": {"signal": signal.NOTE, "spent": tables.SPENT_NOTE, "rounds": rounds.NOTE},
         "figures": [
             {
                 "name": key,
@@ -132,6 +131,8 @@ def _facts(
         "tuned": "nothing" if claim.tune is None else _tuned(claim),
         "cost, as declared": claim.cost or "not stated",
     }
+    if manifest.left_out:
+        declared["left out on the command line"] = ", ".join(manifest.left_out)
     if claim.sample is not None:
         declared["sampled"] = _sampled(claim.sample)
     expected = [
@@ -163,7 +164,7 @@ def _facts(
         "seed_table": tables.seed_table(placed, claim),
         "charged_table": tables.charged_table(placed, claim),
         "spent_table": tables.spent_table(placed),
-        "rounds_table": rounds_table(placed),
+        "rounds_table": rounds.rounds_table(placed),
         "routing_table": routing_table(placed),
         "vocabulary_table": vocabulary_table(placed),
         "ledger_table": ledger_table(ledger(placed)),

@@ -10,6 +10,11 @@ from tinylm.report.arms import once
 from tinylm.report.wording import signed
 
 _FIELDS = ("round", "loss", "forgetting", "slope", "tilt", "mark", "curve")
+NOTE = (  # what stands above the table
+    "Means over seeds, nats a token. Loss: of all text of the first round. Forgetting: the loss of the first quarter "
+    "of what the round read, less that of the last. Slope: of the line through the losses of what it read, from its "
+    "first text (0) to its last (1). Tilt: the loss of what was drawn for the next round, less that of all text."
+)
 
 
 def reviewed(runs: pd.DataFrame) -> pd.DataFrame:
@@ -33,8 +38,9 @@ def reviewed(runs: pd.DataFrame) -> pd.DataFrame:
 def rounds_table(runs: pd.DataFrame) -> pd.DataFrame:
     """A row an arm and a scored round, means over seeds, and what marks its tilt; empty where none was scored.
 
-    Losses are in nats a token, of the first round's text under the model at the round's end; ``tilt`` is that of what
-    was drawn for the next round, less that of all.
+    Losses are in nats a token, of the first round's text under the model at the round's end: of all of it, or of what
+    this round read, which from the second on is a part; ``tilt`` is that of what was drawn for the next round, less
+    that of all.
     """
     rows = []
     for (_, round), own in reviewed(runs).groupby(["arm", "round"], sort=False):
@@ -44,9 +50,9 @@ def rounds_table(runs: pd.DataFrame) -> pd.DataFrame:
             {
                 "arm": str(own["label"].iloc[0]),
                 "round": str(round),
-                "loss": f"{pd.to_numeric(own['loss']).mean():.4f}",
-                "forgetting": signed(float(pd.to_numeric(own["forgetting"]).mean()), 4),
-                "slope": signed(float(pd.to_numeric(own["slope"]).mean()), 4),
+                "loss, all text": f"{pd.to_numeric(own['loss']).mean():.4f}",
+                "forgetting, of what was read": signed(float(pd.to_numeric(own["forgetting"]).mean()), 4),
+                "slope, of what was read": signed(float(pd.to_numeric(own["slope"]).mean()), 4),
                 "tilt": "–" if tilts.empty else signed(float(pd.to_numeric(tilts).mean()), 4),
                 "mark": "–" if marks.empty else f"{marks.iloc[0]} ({len(marks)} of {len(tilts)} runs)",
             }

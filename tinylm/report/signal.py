@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,6 +19,11 @@ _ROLE = {"key", "arm", "label", "stage", "params", "status", "seed", "root", "sw
 _PREFIXES = ("accounting.", "cost.", "provenance.")
 _LAST = 5  # points at the end of a curve whose scatter is its noise
 _FEWEST = 2  # runs an arm from which a spread is taken
+_ERRORS = re.compile(r"_(error|stderr)(/|$)")  # standard errors, as evaluators name them: of a score, and none itself
+NOTE = (  # what stands below the table
+    "It asks another question than the verdicts: whether all arms at once are alike, each metric for itself and "
+    "unadjusted. So a metric may separate the arms where every comparison is inconclusive."
+)
 
 
 def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd.DataFrame:
@@ -44,6 +50,7 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
         ends = own_curves[own_curves["name"] == name].sort_values("step").groupby("key")["value"].last()
         runs = runs.assign(**{name: runs["key"].map(ends)})
         scored.append(name)
+    scored = [name for name in scored if name == claim.metric or not _ERRORS.search(name)]
     runs = runs[runs["arm"].isin(distinct(runs))]
     size_of = {name: arm.size for name, arm in claim.arms.items()}
     sizes: list[str | None] = list(claim.sizes) if claim.sizes else [None]

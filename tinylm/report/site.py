@@ -16,7 +16,7 @@ from tinylm.errors import UserError
 from tinylm.record import write_text
 from tinylm.report import wording
 from tinylm.report.claim import Claim
-from tinylm.report.ledger import energy, ledger
+from tinylm.report.ledger import energy, hours, ledger
 from tinylm.report.page import Report, write_report
 from tinylm.report.verdicts import Comparison, Estimate, Verdicts
 
@@ -57,7 +57,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Entry:
-    """One claim's line: what it asks and found, how large its models were, and what it took."""
+    """One claim's line: what it asks and found, how large its models were, and what it took.
+
+    ``spent`` is the last row of its ledger; ``hours`` tells which runs that were, and the hours of each.
+    """
 
     name: str
     claim: Claim
@@ -66,6 +69,7 @@ class Entry:
     parameters: float
     tokens: float
     spent: dict[Any, Any] = field(default_factory=dict)
+    hours: dict[str, float] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> list[str]:
@@ -126,14 +130,13 @@ def write_site(roots: Sequence[str | Path], out: Path, say: Callable[[str], None
 
 
 def summary(entries: Sequence[Entry]) -> str:
-    """The whole site in one sentence."""
+    """The whole site in one sentence; a run that serves several claims counts once."""
     results = [result for entry in entries for result in entry.results]
     expected = [result.outcome for result in results if result.outcome != "no expectation"]
     counted = ", ".join(f"{expected.count(outcome)} {outcome}" for outcome in OUTCOMES[:3])
-    runs = sum(entry.spent["done"] + entry.spent["diverged"] + entry.spent["failed"] for entry in entries)
-    hours = sum(entry.spent["hours"] for entry in entries)
+    runs = {key: told for entry in entries for key, told in entry.hours.items()}
     claims = f"{_number(len(entries), 'claim')} with {_number(len(expected), 'expectation')}"
-    return f"{claims}: {counted}. {_number(runs, 'run')}, {hours:.1f} hours."
+    return f"{claims}: {counted}. {_number(len(runs), 'run')}, {sum(runs.values()):.1f} hours."
 
 
 def _number(count: int, thing: str) -> str:
@@ -177,6 +180,7 @@ def _entry(name: str, report: Report) -> Entry:
         parameters=_median(compared, "accounting.parameters.total"),
         tokens=_median(compared, "cost.tokens"),
         spent=ledger(report.runs).to_dict("records")[-1],
+        hours=hours(report.runs),
     )
 
 

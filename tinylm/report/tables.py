@@ -12,6 +12,7 @@ from tinylm.report.claim import Claim
 from tinylm.report.verdicts import Comparison, Estimate, Verdicts
 from tinylm.report.wording import amount, decimals, difference, equal_in_words, interval, region, signed, unit, value
 
+_SPEED = "cost.tokens_per_second"
 _SPENT = {
     "accounting.parameters.total": "parameters",
     "accounting.parameters.body": "body",
@@ -20,10 +21,12 @@ _SPENT = {
     "cost.exposures": "exposures of a fact",
     "cost.flops": "FLOPs",
     "cost.seconds": "seconds",
-    "cost.tokens_per_second": "tokens/s",
+    _SPEED: "tokens/s",
     "cost.peak_memory_bytes": "peak memory (bytes)",
     "cost.energy_joules": "energy (J)",
 }
+WALL_TIME = "Seconds are wall time of training and include what else the machine did"
+SPENT_NOTE = f"{WALL_TIME}; tokens/s: all tokens of an arm over all its seconds."  # below the table
 _TUNING = "tuning_flops"  # of all runs that chose an arm's tuned values
 # FLOPs beside the training's own; those of scoring are part of it, and its seconds are none.
 _SCORING = {"cost.scoring_flops": "of them scoring", "cost.scoring_seconds": "seconds scoring"}
@@ -194,7 +197,7 @@ def seed_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 def spent_table(runs: pd.DataFrame) -> pd.DataFrame:
     """What an arm's compared runs are and cost, on average; tuning is the sum of the arm's tuning runs' seconds.
 
-    Parents have rows of their own, below the arms.
+    Tokens a second are those of all its runs together. Parents have rows of their own, below the arms.
     """
     rows = []
     columns = {column: name for column, name in _SPENT.items() if column in runs and runs[column].notna().any()}
@@ -204,11 +207,19 @@ def spent_table(runs: pd.DataFrame) -> pd.DataFrame:
         tuning = own[own["stage"] == "tune"]
         counted = own.drop(tuning.index)
         row = {"arm": str(own["label"].iloc[0])}
-        row |= {name: amount(float(pd.to_numeric(counted[column]).mean())) for column, name in columns.items()}
+        row |= {name: amount(_of_arm(counted, column)) for column, name in columns.items()}
         if not tuning.empty and "cost.seconds" in tuning:
             row["tuning, seconds in all"] = amount(float(tuning["cost.seconds"].sum()))
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
+
+
+def _of_arm(runs: pd.DataFrame, column: str) -> float:
+    """A mean over runs; of the speed it would be a mean of ratios, in which a second of a slow run counts for less."""
+    if column != _SPEED:
+        return float(pd.to_numeric(runs[column]).mean())
+    tokens, seconds = runs.reindex(columns=["cost.tokens", "cost.seconds"]).apply(pd.to_numeric).dropna().sum()
+    return float(tokens / seconds) if seconds else float("nan")
 
 
 def charged_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:

@@ -48,6 +48,8 @@ class Comparison:
         ci_low, ci_high, interval_level: the interval over seeds at the level of its step, such as 0.975.
         p_value, p_adjusted: of the t test, alone and over the family.
         p_equivalence: of the two one-sided tests, adjusted over the family.
+        equivalence_low, equivalence_high, equivalence_level: the interval that these tests used, at the level of their
+            own step, such as 0.9: inside ±delta exactly when they are passed.
         verdict, reason: what follows, and why.
         expected, claim, outcome: what was expected, in words, and whether it held.
         method: ``paired t`` or ``Welch t``; ``, given one parent`` where all seeds of an arm begin from the same one.
@@ -78,6 +80,9 @@ class Comparison:
     p_value: float | None = None
     p_adjusted: float | None = None
     p_equivalence: float | None = None
+    equivalence_low: float | None = None
+    equivalence_high: float | None = None
+    equivalence_level: float | None = None
     expected: Expectation | None = None
     claim: str | None = None
     outcome: Outcome | None = None
@@ -109,6 +114,7 @@ class Estimate:
             expected nowhere in particular.
         claim, source: the expectation in words, and where it comes from.
         n, unit: how many of what it rests on.
+        value_unit: what the value is in; empty for a number without a unit, or where none is known.
         interval_level: such as 0.95; each estimate has its own, nothing is shared over them.
         extended: seeds were added after the declared ones; only the added ones count.
     """
@@ -125,6 +131,7 @@ class Estimate:
     source: str | None = None
     n: int = 0
     unit: str = ""
+    value_unit: str = ""
     interval_level: float | None = None
     extended: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 
 from tinylm.report.verdicts import Comparison, Estimate, Trend, Verdicts
@@ -15,14 +16,26 @@ _METRICS = {
     "fact_bits_per_parameter": "bits of facts a parameter",
     "fact_bits_stored": "bits of facts stored",
 }
+_UNITS = {  # of values that stand beside their metric's name, by a pattern of metrics
+    r"(skip_|extrapolation_|gap_to_floor|(floor_)?bits_per_byte/).*": "bits per byte",
+    r"tune_loss|round_\d+_(loss|forgetting|tilt)": "nats a token",
+    r"effective_dimension(_\d+)?": "principal components",
+}
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
 _IN_FULL = 3  # comparisons that one sentence can hold
+_MOST_DIGITS = 8  # after the point
 
 
 def unit(metric: str) -> str:
     """A metric's name with its unit, for axes and sentences."""
     return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def unit_of_values(metric: str) -> str:
+    """The unit that a metric's values are in; empty where it has none, or none is known."""
+    known = [told for pattern, told in _UNITS.items() if re.fullmatch(pattern, metric)]
+    return known[0] if known else _METRICS.get(metric, "")
 
 
 def equal_in_words(equal: str) -> str:
@@ -41,7 +54,7 @@ def decimals(comparison: Comparison) -> int:
 
 
 def _digits(scale: float) -> int:
-    return 4 if scale <= 0 else min(8, max(1, 1 - math.floor(math.log10(scale))))
+    return 4 if scale <= 0 else min(_MOST_DIGITS, max(1, 1 - math.floor(math.log10(scale))))
 
 
 def half_width(comparison: Comparison) -> float:
@@ -87,12 +100,24 @@ def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
         case "worse":
             return f"{a} is worse than {b} by {size} {where}{outcome}"
         case "equivalent":
-            inside = f"within ±{verdicts.delta:g} {metric} (difference {difference(comparison)})"
+            inside = f"within ±{verdicts.delta:g} {metric} ({_equivalence(comparison, verdicts.delta)})"
             return f"{a} and {b} are equivalent {inside} {where}{outcome}"
         case "inconclusive":
             return f"{a} against {b} is inconclusive (difference {difference(comparison)} {metric}) {where}{outcome}"
         case "refused":
             return f"{a} against {b} is refused: {comparison.reason}"
+
+
+def _equivalence(comparison: Comparison, delta: float) -> str:
+    """The difference of an equivalent comparison and the bounds that showed it, to digits that tell them from delta."""
+    mean, low, high = comparison.delta, comparison.equivalence_low, comparison.equivalence_high
+    if mean is None or low is None or high is None:  # nothing was tested, so the verdict is another
+        return f"difference {difference(comparison)}"
+    digits = _digits((high - low) / 2)
+    while digits < _MOST_DIGITS and round(max(-low, high), digits) >= delta:
+        digits += 1
+    bounds = f"{signed(low, digits)} to {signed(high, digits)}"
+    return f"difference {signed(mean, digits)}, within {bounds} by the test of equivalence"
 
 
 def interval(estimate: Estimate) -> str:
@@ -128,9 +153,11 @@ def estimate_sentence(estimate: Estimate) -> str:
         return f"{name} is not estimated: {estimate.reason}"
     level = f"{estimate.interval_level:.0%} interval {interval(estimate)}"
     over = f"n = {estimate.n} {estimate.unit}"
-    if estimate.verdict is None:
-        return f"{name} is {value(estimate)} ({level}, {over})"
-    return f"{name} is {value(estimate)} ({level}, {over}; expected {region(estimate)}): {estimate.verdict}"
+    told = [f"expected {region(estimate)}"] if estimate.region is not None else []
+    told += [estimate.claim] if estimate.claim else []
+    why = f"; {': '.join(told)}" if told else ""
+    found = f"{value(estimate)} {estimate.value_unit}".strip()
+    return f"{name} is {found} ({level}, {over}{why})" + (f": {estimate.verdict}" if estimate.verdict else "")
 
 
 def trend_sentence(trend: Trend, metric: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tinylm.report.difference import paired
 from tinylm.report.estimand import Estimand, Interval, Unestimable
+from tinylm.report.wording import unit_of_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,9 @@ class Difference(Estimand):
 
     def metric_read(self, claim: Claim) -> str:
         return self.metric
+
+    def value_unit(self) -> str:
+        return unit_of_values(self.metric)
 
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
         of_arm = {

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from tinylm.report.estimand import Estimand, Interval, Unestimable
+from tinylm.report.wording import unit_of_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,9 @@ class Mean(Estimand):
 
     def metric_read(self, claim: Claim) -> str:
         return self.metric
+
+    def value_unit(self) -> str:
+        return unit_of_values(self.metric)
 
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
         values = runs[self.metric].to_numpy(float)

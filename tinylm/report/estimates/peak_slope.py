@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tinylm.report.difference import over_seeds
 from tinylm.report.estimand import Estimand, Interval, Unestimable
 from tinylm.report.rank_correlation import numbers
+from tinylm.report.wording import unit_of_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,10 @@ class PeakSlope(Estimand):
 
     def metric_read(self, claim: Claim) -> str:
         return self.y.split(" / ", 1)[0]
+
+    def value_unit(self) -> str:
+        of = unit_of_values(self.y)
+        return f"{of} a parameter" if of and self.x.startswith("accounting.parameters.") else ""
 
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
         import pandas as pd
