@@ -51,7 +51,7 @@ def false_claims(spread: Spread, n: int, families: int, seed: int = 0) -> Count:
     rng = np.random.default_rng([seed, n])
     arms = len(spread.covariance_AA)
     hits = sum(_claims(spread.family(n, rng), spread.sd * _NO_ROOM) for _ in range(families))
-    return Count(f"as {spread.sweep}: {arms - 1} comparisons, n = {n}", hits, families, 0.05)
+    return Count(f"as {spread.sweep}: {arms - 1} arms against the first, n = {n}", hits, families, 0.05)
 
 
 def false_claims_of_twins(twins: Sequence[float], n: int = 3) -> Count:
