@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tinylm.report.arms import once
-from tinylm.report.figures.style import MANY, grid, label_right, logarithmic, style
+from tinylm.report.figures.style import MANY, dash, grid, label_right, logarithmic, marker, style
 from tinylm.report.wording import amount
 
 _PANELS = (
@@ -58,7 +59,7 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
 def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: float) -> None:
     top, bottom = -np.inf, np.inf
     ends: list[tuple[float, float, str, str]] = []  # tokens, value, name, colour
-    bold = 1.8 if lines["arm"].nunique() <= MANY else 0.9
+    bold = 1.3 if lines["arm"].nunique() <= MANY else 0.9
     for arm, own in lines.groupby("arm", sort=False):
         ink = colours[str(arm)]
         curves = [_smooth(run.sort_values("tokens"), window) for _, run in own.groupby("seed")]
@@ -68,7 +69,10 @@ def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: 
         reach = min(tokens[-1] for tokens, _ in curves)
         at = np.linspace(max(tokens[0] for tokens, _ in curves), reach, 200)
         mean = np.mean([np.interp(at, tokens, values) for tokens, values in curves], axis=0)
-        axes.plot(at, mean, color=ink, linewidth=bold)
+        # Markers stand evenly along the line; the first arm of a colour has none.
+        look: dict[str, Any] = {"linewidth": bold, "alpha": 0.85, "marker": marker(ink, ""), "markersize": 4}
+        look["markevery"] = 0.12
+        axes.plot(at, mean, dash(ink), color=ink, **look)
         late = np.concatenate([values[tokens >= _SKIPPED * tokens[-1]] for tokens, values in curves])
         top, bottom = max(top, late.max()), min(bottom, late.min())
         ends.append((reach, float(mean[-1]), str(own["label"].iloc[0]), ink))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tinylm.report.figures.style import MANY, grid, label_right, style
+from tinylm.report.figures.style import MANY, dash, grid, label_right, marker, style
 from tinylm.report.rounds import reviewed
 
 
@@ -41,7 +41,7 @@ def forgetting(runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
                     axes.plot(_places(len(curve)), curve, color=ink, linewidth=0.6, alpha=0.45)
                 at = _places(min(map(len, curves)))  # rounds of few units have fewer parts
                 mean = np.mean([np.interp(at, _places(len(curve)), curve) for curve in curves], axis=0)
-                axes.plot(at, mean, color=ink, linewidth=bold)
+                axes.plot(at, mean, dash(ink), color=ink, linewidth=bold, marker=marker(ink, ""), markersize=4)
                 ends.append((float(mean[-1]), str(own["label"].iloc[0]), ink))
             axes.set_title(f"loss of what round {round} read, at its end (nats a token)")
             axes.set_xlabel("place in the round: first read (0) to last (1)")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from tinylm.report.figures.style import MUTED
+from tinylm.report.figures.style import MUTED, dash, marker
 
 
 def numbered(runs: pd.DataFrame, stem: str) -> tuple[pd.DataFrame, dict[int, str]] | None:
@@ -42,11 +42,11 @@ def trace(
         ink = MUTED if elders else colours[str(arm)]
         values = own[list(columns)].to_numpy(float)
         for row in values:
-            axes.plot(at, row, color=ink, linewidth=0.7, alpha=0.5, marker="o", markersize=2)
+            axes.plot(at, row, color=ink, linewidth=0.7, alpha=0.5, marker=marker(ink, "o"), markersize=2)
         known = np.isfinite(values).all(axis=0)
         mean = values[:, known].mean(axis=0)
-        dash = "--" if elders else "-"
-        axes.plot(at[known], mean, color=ink, linewidth=1.9, marker="o", markersize=4, linestyle=dash)
+        line = "--" if elders else dash(ink)
+        axes.plot(at[known], mean, line, color=ink, linewidth=1.9, marker=marker(ink, "o"), markersize=4)
         if known.any():
             ends.append((float(mean[-1]), str(own["label"].iloc[0]), ink))
     return ends
