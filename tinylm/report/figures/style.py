@@ -18,6 +18,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from tinylm.report.claim import Claim
@@ -27,6 +28,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8
 # How a later use of a colour is told from the first: the dash of its lines, its marker, and that marker in a name.
 _USES = (("-", "", ""), ("--", "^", "▲ "), ("-.", "s", "■ "))
 _LOG_FROM, _DECADES_FROM = 4, 30  # largest over smallest value
+_NAME_INCHES = 0.165  # from one name to the next below it
 MANY = 14  # names or colours that a reader still tells apart
 VERDICT_COLOURS = {
     "better": "#0072B2",
@@ -166,6 +168,52 @@ def _group(
     return middle, members
 
 
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names beside where lines end: on the right edge, or within the axes where other lines go further.
+
+    Call it once the axes have their limits.
+
+    Args:
+        ends: of each line the last point (data), its name and its colour.
+    """
+    if not ends or len(ends) > MANY:
+        return
+    last = max(end[0] for end in ends)
+    for at in sorted({end[0] for end in ends}):
+        own = [end for end in ends if end[0] == at]
+        heights, texts, inks = [end[1] for end in own], [end[2] for end in own], [end[3] for end in own]
+        if at == last:
+            label_right(axes, heights, texts, inks)
+        else:
+            _label_within(axes, at, heights, texts, inks)
+
+
+def _label_within(axes: Axes, at: float, heights: list[float], texts: list[str], inks: list[str]) -> None:
+    """Names right of points at one place, moved apart where they would touch, readable on lines that pass below."""
+    low, high = axes.get_ylim()
+    gap = _name_height(axes)
+    for height, moved, text, ink in zip(heights, spread(heights, gap, low + gap / 3, high), texts, inks, strict=True):
+        axes.annotate(
+            glyph(ink) + text,
+            xy=(at, height),
+            xytext=(7, (moved - height) / gap * _NAME_INCHES * 72),
+            textcoords="offset points",
+            color=ink,
+            fontweight="bold",
+            fontsize=8.5,
+            va="center",
+            ha="left",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+
+
+def _name_height(axes: Axes) -> float:
+    """What a name takes of the axis of y, in data."""
+    low, high = axes.get_ylim()
+    tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
+    return (high - low) * _NAME_INCHES / max(tall, 0.5)
+
+
 def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colour: Sequence[str]) -> None:
     """Names beside the right edge at the heights (data) of what they name, moved apart where they would touch.
 
@@ -174,8 +222,7 @@ def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colo
     if len(texts) > MANY:
         return
     low, high = axes.get_ylim()
-    tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
-    gap = (high - low) * 0.165 / max(tall, 0.5)
+    gap = _name_height(axes)
     inside = [min(max(height, low), high) for height in heights]
     for height, at, text, ink in zip(inside, spread(inside, gap, low + gap / 3, high), texts, colour, strict=True):
         axes.annotate(
