@@ -49,7 +49,8 @@ def quality(runs: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> Figu
             if alike:
                 axes.set_xticks([])
                 axes.margins(x=0.15)
-                axes.set_xlabel(f"{title}:\n{amount(float(values.mean()))} in every arm")
+                about = "about " if values.min() < values.max() else ""
+                axes.set_xlabel(f"{title}:\n{about}{amount(float(values.mean()))} in every arm")
             else:
                 _scale(axes, values)
                 axes.set_xlabel(title)
