@@ -15,6 +15,11 @@ _METRICS = {
     "fact_bits_per_parameter": "bits of facts a parameter",
     "fact_bits_stored": "bits of facts stored",
 }
+_COLUMNS = {
+    "accounting.parameters.total": "parameters",
+    "accounting.parameters.body": "body parameters",
+    "accounting.parameters.active": "active parameters",
+}
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
 _IN_FULL = 3  # comparisons that one sentence can hold
@@ -23,6 +28,12 @@ _IN_FULL = 3  # comparisons that one sentence can hold
 def unit(metric: str) -> str:
     """A metric's name with its unit, for axes and sentences."""
     return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def quantity(column: str) -> str:
+    """A column of runs as an axis says it: ``quantity("data.entities") == "entities"``; of a quotient both parts."""
+    parts = column.split(" / ")
+    return " / ".join(_COLUMNS.get(part, part.rsplit(".", 1)[-1].replace("_", " ")) for part in parts)
 
 
 def equal_in_words(equal: str) -> str:
