@@ -36,13 +36,7 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
         runs: of `tinylm.report.arms.by_arm`; only its ``compare`` stage is drawn.
         colours: arm -> colour.
     """
-    compared = once(runs)
-    lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
-    panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
-    if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
-        panels = [panel for panel in panels if panel[0] != "loss"]
-    if lines.loc[lines["name"] == "tune_bytes", "value"].nunique() > 1:  # how many are scored depends on the budget
-        panels = [panel for panel in panels if not panel[0].startswith("tune_")]
+    lines, panels = _drawn(history, runs)
     if not panels:
         return None
     with style():
@@ -54,6 +48,35 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
             axes.set_title(title)
             axes.set_xlabel("tokens read")
     return figure
+
+
+def of_own_text(history: pd.DataFrame, runs: pd.DataFrame) -> bool:
+    """Whether the training losses that `learning_curves` draws are of other text in one arm than in another.
+
+    So it is after a first round, whose losses choose what is read next, and where the data of the arms differ.
+    """
+    lines, panels = _drawn(history, runs)
+    if not any(panel[0] == "loss" for panel in panels):
+        return False
+    told = once(runs)
+    told = told[told["key"].isin(lines["key"])]
+    data = [name for name in map(str, told) if name == "data" or name.startswith("data.")]
+    if lines["round"].nunique() > 1:
+        return True
+    # Within a seed, for what differs between seeds alone is no difference of arms.
+    return any((told[name].astype(str).groupby(told["seed"]).nunique(dropna=False) > 1).any() for name in data)
+
+
+def _drawn(history: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, float]]]:
+    """The history of compared runs, and which panels of it there are."""
+    compared = once(runs)
+    lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
+    panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
+    if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
+        panels = [panel for panel in panels if panel[0] != "loss"]
+    if lines.loc[lines["name"] == "tune_bytes", "value"].nunique() > 1:  # how many are scored depends on the budget
+        panels = [panel for panel in panels if not panel[0].startswith("tune_")]
+    return lines, panels
 
 
 def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: float) -> None:
