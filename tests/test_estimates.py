@@ -187,6 +187,23 @@ def test_what_is_taken_is_drawn_until_it_is_full() -> None:
     assert [len(line.get_xdata()) for line in left.lines] == [5, 5, 5]
     (through,) = [line for line in right.lines if len(line.get_xdata()) == 2]
     assert np.array(through.get_data()) == pytest.approx(np.array([(10.0, 40.0), (5.0, 20.0)]))
+    assert (left.get_xlabel(), left.get_ylabel()) == ("offered", "stored")
+    assert (right.get_xlabel(), right.get_ylabel()) == ("parameters", "most stored")
+    assert right.get_title(loc="left") == "slope of the most:\n0.50 ± 0.00 stored per parameter"
+    close = runs[runs["offered"] == 20].assign(offered=23.0)  # the tick of 20 is near
+    for told in (runs, pd.concat([runs, close])):
+        figure = peaks(told, declared)
+        assert figure is not None
+        ticks = sorted(told["offered"].unique())
+        assert list(figure.axes[0].get_xticks()) == ticks, "where it was measured"
+    noisy = filled(0.5, noise=0.05).assign(stage="compare", status="done")
+    found, figure = declared.estimates["it"].interval(noisy, declared), peaks(noisy, declared)
+    assert figure is not None
+    (band,) = figure.axes[1].collections
+    corners = band.get_paths()[0].vertices
+    rises = [np.ptp(corners[corners[:, 0] == x][:, 1]) for x in (10.0, 40.0)]
+    middle = 70 / 3
+    assert rises == pytest.approx([(found.high - found.low) * abs(x - middle) for x in (10.0, 40.0)])
     growing = peaks(runs[runs["offered"] < 20], declared)
     assert growing is not None
     assert len(growing.axes) == 1, "no line where more is still taken"

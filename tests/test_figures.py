@@ -250,6 +250,11 @@ def test_scores_by_length_stop_where_an_arm_has_none(tmp_path: Path) -> None:
     assert np.allclose(bold["#ff0000"], [(0, 0.5625), (1, 0.53125), (2, 0.515625)])
     assert [text.get_text() for text in figure.axes[0].texts] == ["chance", "d4", "d8"]
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["8", "16", "32"]
+    _, short, long = figure.axes[0].texts
+    assert short.xy == pytest.approx((1, 0.53125)), "beside its last point"  # type: ignore[attr-defined]
+    assert long.xy == pytest.approx((1, 0.515625)), "on the edge, in parts of the axes"  # type: ignore[attr-defined]
+    assert long.xycoords != "data"  # type: ignore[attr-defined]
+    assert short.xycoords == "data"  # type: ignore[attr-defined]
 
 
 def test_rounds_reach_the_report_with_their_arm(tmp_path: Path) -> None:
@@ -274,6 +279,12 @@ def test_rounds_reach_the_report_with_their_arm(tmp_path: Path) -> None:
     assert one.lines[-1].get_ydata() == pytest.approx([2.975, 2.525])  # of (2.45, 2.05) and (3.5, 3.0)
     assert two.lines[-1].get_xdata() == pytest.approx([0.25, 0.75])
     assert [text.get_text() for text in one.texts] == ["d8"]
+    figure.draw_without_rendering()
+    for axes in (one, two):
+        panel = axes.get_window_extent()
+        for text in (axes.xaxis.label, *axes.get_xticklabels()):
+            assert panel.x0 - 1 <= text.get_window_extent().x0
+            assert text.get_window_extent().x1 <= panel.x1 + 1
     first, last = rounds_table(placed).to_dict("records")
     assert (first["arm"], first["loss, all text"], first["tilt"]) == ("d8", "2.5000", "+0.0200")
     read = ("forgetting, of what was read", "slope, of what was read")

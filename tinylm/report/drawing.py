@@ -11,7 +11,7 @@ from tinylm.report.claim import Claim
 from tinylm.report.factors import matrix
 from tinylm.report.figures.correlations import correlations, properties
 from tinylm.report.figures.cost import quality
-from tinylm.report.figures.curves import learning_curves
+from tinylm.report.figures.curves import learning_curves, of_own_text
 from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forest import differences
 from tinylm.report.figures.forgetting import forgetting
@@ -21,7 +21,7 @@ from tinylm.report.figures.pareto import pareto
 from tinylm.report.figures.peaks import peaks
 from tinylm.report.figures.scaling import across_sizes, gains_over_sizes, loss_over_compute
 from tinylm.report.figures.sensitivity import sensitivity
-from tinylm.report.figures.style import MANY, of_arms, save, shades
+from tinylm.report.figures.style import MANY, of_arms, reused, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.scaling import Law
 from tinylm.report.tables import WALL_TIME
@@ -32,6 +32,8 @@ _SHADED = (
     *("learning_curves", "quality", "pareto", "forgetting", "layer_skip", "effective_dimension", "load_entropy"),
     *("probe_lengths", "probe_distances", "extrapolation"),
 )
+_INKED = (*_SHADED, "sensitivity", "trends", "scaling")
+_SHARE = "evaluate.effective_dimension.share"
 _CAPTIONS = {
     "differences": "Differences, variant − opponent, in the claim's order. Dots: one seed each. Diamond and bar: mean "
     "and its interval at the level that the family left it; it excludes zero exactly when the adjusted p is below "
@@ -41,20 +43,22 @@ _CAPTIONS = {
     "their intervals.",
     "scaling": "Loss against training FLOPs, both logarithmic: the mean of a power law a seed, with its interval over "
     "seeds. Dots: one seed each.",
-    "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean.",
-    "quality": f"Quality against what a run is and costs. Dots: one seed each; diamonds: means. {WALL_TIME}.",
+    "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean. Of curves that lie on one another "
+    "the last drawn hides the others; the paired differences tell such arms apart.",
+    "quality": "Quality against what a run is and costs. Small: one seed each; large: means. What is equal in all arms "
+    f"has no scale: they stand side by side, in the claim's order. {WALL_TIME}.",
     "properties": "What the arms are, and how well they did: a dot an arm.",
     "correlations": "Rank correlations over the arms; quality is positive where better.",
-    "pareto": "Quality against what use costs. Dots: one run each; diamonds: means, filled on the front (line): no "
+    "pareto": "Quality against what use costs. Small: one run each; large: means, filled on the front (line): no "
     "other arm is both better and cheaper. Times depend on the machine and on what else it did.",
     "valley": "The valley over the tuned key, and the power law through its lowest points. Dots: one seed each.",
-    "peaks": "Left what is taken of what is offered, right the most that each seed took, and the line through it. "
-    "Dots: one seed each; bold: means.",
+    "peaks": "Left what is taken of what is offered, right the most that each seed took, and the line through it "
+    "with the interval of its slope (band). Dots: one seed each; lines on the left: means.",
     "forgetting": "What a round read, scored at its end, by its place in the round; falling: what was read first was "
     "forgotten. Thin: one seed each; bold: an arm's mean.",
     "layer_skip": "What a model loses when one layer is skipped, on the tune split. Thin: one run each; bold: means.",
-    "effective_dimension": "Principal components that hold 80% of the features' variance after each layer, unless the "
-    "config says another share. Thin: one run each; bold: means.",
+    "effective_dimension": "Principal components that hold {share} of the features' variance after each layer. Thin: "
+    "one run each; bold: means.",
     "load_entropy": "How evenly a layer's experts are used, over the last tenth of training: 1 where all are alike, 0 "
     "where one has all.",
     "specialisation": "Percent of a domain's tokens that go to each expert, in evaluation, on the tune split; an arm's "
@@ -65,7 +69,7 @@ _CAPTIONS = {
     "each number with the distances above the one before. Thin: one run each; bold: means.",
     "extrapolation": "Bits per byte of the same text with more and more of it in view, from the trained length (left) "
     "on. Thin: one run each; bold: means.",
-    "sensitivity": "What tuning saw, on seeds and text that no verdict uses. Rings: chosen.",
+    "sensitivity": "What tuning saw, on {seeds} and on text that no verdict uses. Rings: chosen.",
 }
 
 
@@ -80,6 +84,7 @@ def figures_of(
 ) -> dict[str, str]:
     """Figure name -> SVG text, of those that the runs have numbers for, in the page's order."""
     ink = _ink(claim, arms)
+    share = _share(placed)
     drawn = {
         "differences": differences(verdicts),
         "trends": gains_over_sizes(verdicts, placed, claim),
@@ -94,7 +99,9 @@ def figures_of(
         "peaks": peaks(placed, claim),
         "forgetting": forgetting(placed, ink),
         "layer_skip": by_layer(placed, "skip", "loss of skipping a layer (bits per byte)", ink),
-        "effective_dimension": by_layer(placed, "effective_dimension", "effective dimension of features", ink),
+        "effective_dimension": by_layer(
+            placed, "effective_dimension", f"effective dimension: components that hold {share} of the variance", ink
+        ),
         "probe_lengths": by_length(
             placed, "probe_accuracy_length", "accuracy of answers", "length, as the task counts it", ink, "probe_chance"
         ),
@@ -128,12 +135,32 @@ def _ink(claim: Claim, arms: pd.DataFrame | None) -> dict[str, str]:
     return plain | shades({str(arm): float(value) for arm, value in arms.iloc[:, 0].items()})
 
 
-def caption(figure: str, claim: Claim, arms: pd.DataFrame | None) -> str:
-    """What stands below a figure."""
+def _share(placed: pd.DataFrame) -> str:
+    """Which share of the variance the runs' effective dimension is of, by their configs."""
+    found = sorted(placed[_SHARE].dropna().unique()) if _SHARE in placed else []
+    return " or ".join(f"{100 * share:g}%" for share in found) or "a set share"
+
+
+def _seeds(placed: pd.DataFrame, claim: Claim) -> str:
+    """The seeds that tuning has numbers of, counted."""
+    tuned = placed[placed["stage"] == "tune"]
+    if claim.tune is not None and claim.tune.metric in placed:
+        tuned = tuned[tuned[claim.tune.metric].notna()]
+    number = tuned["seed"].nunique()
+    return "1 seed" if number == 1 else f"{number} seeds"
+
+
+def caption(figure: str, claim: Claim, arms: pd.DataFrame | None, placed: pd.DataFrame, curves: pd.DataFrame) -> str:
+    """What stands below a figure; arguments as in `figures_of`."""
+    told = _CAPTIONS[figure].format(share=_share(placed), seeds=_seeds(placed, claim))
+    if figure == "learning_curves" and of_own_text(curves, placed):
+        told += " Each training loss is of the text that the arm itself reads: a lower one may be of easier text."
+    if figure in _INKED and reused(_ink(claim, arms).values()):
+        told += " Arms of one colour differ in their markers, which stand before their names too, and in their dashes."
     if figure not in _SHADED or arms is None or len(claim.arms) <= MANY:
-        return _CAPTIONS[figure]
+        return told
     values = arms.iloc[:, 0]
-    return f"{_CAPTIONS[figure]} Colour: {values.name}, from {values.min():g} (dark) to {values.max():g} (light)."
+    return f"{told} Colour: {values.name}, from {values.min():g} (dark) to {values.max():g} (light)."
 
 
 def width(svg: str) -> int:

@@ -90,7 +90,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "figures": [
             {
                 "name": key,
-                "caption": caption(key, claim, arms),
+                "caption": caption(key, claim, arms, placed, curves),
                 "svg": Markup(svg),
                 "width": width(svg),
             }

@@ -21,6 +21,11 @@ _UNITS = {  # of values that stand beside their metric's name, by a pattern of m
     r"tune_loss|round_\d+_(loss|forgetting|tilt)": "nats a token",
     r"effective_dimension(_\d+)?": "principal components",
 }
+_COLUMNS = {
+    "accounting.parameters.total": "parameters",
+    "accounting.parameters.body": "body parameters",
+    "accounting.parameters.active": "active parameters",
+}
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
 _IN_FULL = 3  # comparisons that one sentence can hold
@@ -36,6 +41,12 @@ def unit_of_values(metric: str) -> str:
     """The unit that a metric's values are in; empty where it has none, or none is known."""
     known = [told for pattern, told in _UNITS.items() if re.fullmatch(pattern, metric)]
     return known[0] if known else _METRICS.get(metric, "")
+
+
+def quantity(column: str) -> str:
+    """A column of runs as an axis says it: ``quantity("data.entities") == "entities"``; of a quotient both parts."""
+    parts = column.split(" / ")
+    return " / ".join(_COLUMNS.get(part, part.rsplit(".", 1)[-1].replace("_", " ")) for part in parts)
 
 
 def equal_in_words(equal: str) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tinylm.report.arms import once
-from tinylm.report.figures.style import grid, label_right, logarithmic, style
+from tinylm.report.figures.style import grid, label_right, logarithmic, marker, style
 from tinylm.report.wording import amount, unit
 
 _PANELS = (
@@ -49,7 +49,8 @@ def quality(runs: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> Figu
             if alike:
                 axes.set_xticks([])
                 axes.margins(x=0.15)
-                axes.set_xlabel(f"{title}:\n{amount(float(values.mean()))} in every arm")
+                about = "about " if values.min() < values.max() else ""
+                axes.set_xlabel(f"{title}:\n{about}{amount(float(values.mean()))} in every arm")
             else:
                 _scale(axes, values)
                 axes.set_xlabel(title)
@@ -69,12 +70,13 @@ def quality(runs: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> Figu
 
 
 def _points(axes: Axes, cost: np.ndarray, scores: np.ndarray, ink: str) -> None:
-    axes.scatter(cost, scores, s=16, color=ink, alpha=0.5, linewidths=0, zorder=3)
+    shape = marker(ink, "D")
+    axes.scatter(cost, scores, s=16, color=ink, marker=marker(ink, "o"), alpha=0.5, linewidths=0, zorder=3)
     axes.plot(
         [cost.mean()],
         [scores.mean()],
-        marker="D",
-        markersize=6,
+        marker=shape,
+        markersize=6 if shape == "D" else 8,  # a diamond stands on its corner
         color=ink,
         markeredgecolor="white",
         markeredgewidth=0.8,

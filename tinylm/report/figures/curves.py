@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tinylm.report.arms import once
-from tinylm.report.figures.style import MANY, grid, label_right, logarithmic, style
+from tinylm.report.figures.style import MANY, dash, grid, label_right, logarithmic, marker, style
 from tinylm.report.wording import amount
 
 _PANELS = (
@@ -35,13 +36,7 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
         runs: of `tinylm.report.arms.by_arm`; only its ``compare`` stage is drawn.
         colours: arm -> colour.
     """
-    compared = once(runs)
-    lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
-    panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
-    if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
-        panels = [panel for panel in panels if panel[0] != "loss"]
-    if lines.loc[lines["name"] == "tune_bytes", "value"].nunique() > 1:  # how many are scored depends on the budget
-        panels = [panel for panel in panels if not panel[0].startswith("tune_")]
+    lines, panels = _drawn(history, runs)
     if not panels:
         return None
     with style():
@@ -55,10 +50,39 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
     return figure
 
 
+def of_own_text(history: pd.DataFrame, runs: pd.DataFrame) -> bool:
+    """Whether the training losses that `learning_curves` draws are of other text in one arm than in another.
+
+    So it is after a first round, whose losses choose what is read next, and where the data of the arms differ.
+    """
+    lines, panels = _drawn(history, runs)
+    if not any(panel[0] == "loss" for panel in panels):
+        return False
+    told = once(runs)
+    told = told[told["key"].isin(lines["key"])]
+    data = [name for name in map(str, told) if name == "data" or name.startswith("data.")]
+    if lines["round"].nunique() > 1:
+        return True
+    # Within a seed, for what differs between seeds alone is no difference of arms.
+    return any((told[name].astype(str).groupby(told["seed"]).nunique(dropna=False) > 1).any() for name in data)
+
+
+def _drawn(history: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, float]]]:
+    """The history of compared runs, and which panels of it there are."""
+    compared = once(runs)
+    lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
+    panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
+    if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
+        panels = [panel for panel in panels if panel[0] != "loss"]
+    if lines.loc[lines["name"] == "tune_bytes", "value"].nunique() > 1:  # how many are scored depends on the budget
+        panels = [panel for panel in panels if not panel[0].startswith("tune_")]
+    return lines, panels
+
+
 def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: float) -> None:
     top, bottom = -np.inf, np.inf
     ends: list[tuple[float, float, str, str]] = []  # tokens, value, name, colour
-    bold = 1.8 if lines["arm"].nunique() <= MANY else 0.9
+    bold = 1.3 if lines["arm"].nunique() <= MANY else 0.9
     for arm, own in lines.groupby("arm", sort=False):
         ink = colours[str(arm)]
         curves = [_smooth(run.sort_values("tokens"), window) for _, run in own.groupby("seed")]
@@ -68,7 +92,10 @@ def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: 
         reach = min(tokens[-1] for tokens, _ in curves)
         at = np.linspace(max(tokens[0] for tokens, _ in curves), reach, 200)
         mean = np.mean([np.interp(at, tokens, values) for tokens, values in curves], axis=0)
-        axes.plot(at, mean, color=ink, linewidth=bold)
+        # Markers stand evenly along the line; the first arm of a colour has none.
+        look: dict[str, Any] = {"linewidth": bold, "alpha": 0.85, "marker": marker(ink, ""), "markersize": 4}
+        look["markevery"] = 0.12
+        axes.plot(at, mean, dash(ink), color=ink, **look)
         late = np.concatenate([values[tokens >= _SKIPPED * tokens[-1]] for tokens, values in curves])
         top, bottom = max(top, late.max()), min(bottom, late.min())
         ends.append((reach, float(mean[-1]), str(own["label"].iloc[0]), ink))

@@ -35,7 +35,17 @@ def differences(verdicts: Verdicts) -> Figure | None:
         axes.xaxis.set_major_locator(MaxNLocator(4))  # long labels beside it leave little room for more
         grid(axes, "x")
         sides = ("better", "worse") if verdicts.direction == "lower" else ("worse", "better")
-        axes.set_xlabel(f"← {sides[0]}      difference in {unit(verdicts.metric)}      {sides[1]} →")
+        axes.set_xlabel(f"difference in {unit(verdicts.metric)}", labelpad=16)
+        for text, shift, side in ((f"← {sides[0]}", -8, "right"), (f"{sides[1]} →", 8, "left")):
+            axes.annotate(  # on their sides of zero, wherever it stands
+                text,
+                xy=(0, 0),
+                xytext=(shift, -18),
+                xycoords=axes.get_xaxis_transform(),
+                textcoords="offset points",
+                ha=side,
+                va="top",
+            )
         axes.annotate(
             f"shaded: ±{verdicts.delta:g}, too small to matter",
             xy=(0, 1),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tinylm.report.figures.style import MANY, grid, label_right, style
+from tinylm.report.figures.style import MANY, dash, grid, label_right, marker, style
 from tinylm.report.rounds import reviewed
 
 
@@ -41,11 +41,15 @@ def forgetting(runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
                     axes.plot(_places(len(curve)), curve, color=ink, linewidth=0.6, alpha=0.45)
                 at = _places(min(map(len, curves)))  # rounds of few units have fewer parts
                 mean = np.mean([np.interp(at, _places(len(curve)), curve) for curve in curves], axis=0)
-                axes.plot(at, mean, color=ink, linewidth=bold)
+                axes.plot(at, mean, dash(ink), color=ink, linewidth=bold, marker=marker(ink, ""), markersize=4)
                 ends.append((float(mean[-1]), str(own["label"].iloc[0]), ink))
             axes.set_title(f"loss of what round {round} read, at its end (nats a token)")
-            axes.set_xlabel("place in the round: first read (0) to last (1)")
+            axes.set_xlabel("place in the round")
             axes.set_xlim(0, 1)
+            axes.set_xticks([0, 1], ["first read", "last read"])
+            first, last = axes.get_xticklabels()
+            first.set_horizontalalignment("left")
+            last.set_horizontalalignment("right")
             axes.margins(y=0.08)
             grid(axes)
             label_right(axes, [end[0] for end in ends], [end[1] for end in ends], [end[2] for end in ends])

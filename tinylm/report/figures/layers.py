@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinylm.report.figures.numbered import numbered, trace
-from tinylm.report.figures.style import MUTED, grid, label_right, style
+from tinylm.report.figures.style import MUTED, grid, label_ends, style
 
 
 def by_layer(runs: pd.DataFrame, stem: str, title: str, colours: Mapping[str, str]) -> Figure | None:
@@ -38,5 +38,5 @@ def by_layer(runs: pd.DataFrame, stem: str, title: str, colours: Mapping[str, st
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.03, y=0.08)
         grid(axes)
-        label_right(axes, [end[0] for end in ends], [end[1] for end in ends], [end[2] for end in ends])
+        label_ends(axes, ends)
     return figure

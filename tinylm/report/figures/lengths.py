@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tinylm.report.figures.numbered import numbered, trace
-from tinylm.report.figures.style import MUTED, grid, label_right, style
+from tinylm.report.figures.style import MUTED, grid, label_ends, style
 
 
 def by_length(
@@ -44,5 +44,5 @@ def by_length(
         axes.set_xticks(at, [str(length) for length in columns])
         axes.margins(x=0.03, y=0.08)
         grid(axes)
-        label_right(axes, [end[0] for end in ends], [end[1] for end in ends], [end[2] for end in ends])
+        label_ends(axes, ends)
     return figure

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from tinylm.report.figures.style import MUTED
+from tinylm.report.figures.style import MUTED, dash, marker
 
 
 def numbered(runs: pd.DataFrame, stem: str) -> tuple[pd.DataFrame, dict[int, str]] | None:
@@ -31,22 +31,22 @@ def numbered(runs: pd.DataFrame, stem: str) -> tuple[pd.DataFrame, dict[int, str
 
 def trace(
     axes: Axes, runs: pd.DataFrame, columns: Sequence[str], at: np.ndarray, colours: Mapping[str, str]
-) -> list[tuple[float, str, str]]:
-    """Draw the columns over the places ``at``; where each arm's mean ends, its label and its colour.
+) -> list[tuple[float, float, str, str]]:
+    """Draw the columns over the places ``at``; of each arm's mean the last point, the label and the colour.
 
     Parents that are no arm's run are grey and dashed. A mean is drawn where all runs of the arm have the number.
     """
-    ends: list[tuple[float, str, str]] = []
+    ends: list[tuple[float, float, str, str]] = []
     for arm, own in runs.groupby("arm", sort=False):
         elders = bool((own["stage"] == "parent").all())
         ink = MUTED if elders else colours[str(arm)]
         values = own[list(columns)].to_numpy(float)
         for row in values:
-            axes.plot(at, row, color=ink, linewidth=0.7, alpha=0.5, marker="o", markersize=2)
+            axes.plot(at, row, color=ink, linewidth=0.7, alpha=0.5, marker=marker(ink, "o"), markersize=2)
         known = np.isfinite(values).all(axis=0)
         mean = values[:, known].mean(axis=0)
-        dash = "--" if elders else "-"
-        axes.plot(at[known], mean, color=ink, linewidth=1.9, marker="o", markersize=4, linestyle=dash)
+        line = "--" if elders else dash(ink)
+        axes.plot(at[known], mean, line, color=ink, linewidth=1.9, marker=marker(ink, "o"), markersize=4)
         if known.any():
-            ends.append((float(mean[-1]), str(own["label"].iloc[0]), ink))
+            ends.append((float(at[known][-1]), float(mean[-1]), str(own["label"].iloc[0]), ink))
     return ends

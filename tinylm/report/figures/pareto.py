@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinylm.report.arms import once
-from tinylm.report.figures.style import MANY, MUTED, grid, style
+from tinylm.report.figures.style import MANY, MUTED, glyph, grid, marker, style
 from tinylm.report.wording import unit
 
 # What a phone pays, each a panel: column -> its axis. Of several names in a row the first that runs have is drawn:
@@ -85,14 +85,16 @@ def _panel(
     line = means.iloc[best]
     axes.plot(line[cost], line[score], color=MUTED, linewidth=1.2, drawstyle="steps-post", zorder=2)
     for arm, own in done.groupby("arm", sort=False):
-        axes.scatter(own[cost], own[score], s=15, color=colours[str(arm)], alpha=0.5, linewidths=0, zorder=3)
+        ink = colours[str(arm)]
+        axes.scatter(own[cost], own[score], s=15, color=ink, marker=marker(ink, "o"), alpha=0.5, linewidths=0, zorder=3)
     for rank, (name, row) in enumerate(means.iterrows()):
         ink = colours[str(name)]
+        shape = marker(ink, "D")
         axes.plot(
             [row[cost]],
             [row[score]],
-            marker="D",
-            markersize=6.5,
+            marker=shape,
+            markersize=6.5 if shape == "D" else 8,
             color=ink,
             markerfacecolor=ink if rank in best else "white",
             markeredgewidth=1.3,
@@ -107,7 +109,7 @@ def _panel(
         # Names of the front stand on its empty side, where no arm and no line is.
         corner = (-6, -5 if below else 5) if rank in best else (7, 6 if below else -6)
         axes.annotate(
-            str(row["label"]),
+            glyph(colours[str(name)]) + str(row["label"]),
             xy=(row[cost], row[score]),
             xytext=corner,
             textcoords="offset points",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from tinylm.report.claim import Claim
-from tinylm.report.figures.style import FAINT, MUTED, colours, grid, label_right, style
+from tinylm.report.figures.style import FAINT, MUTED, colours, dash, grid, label_right, marker, style
 from tinylm.report.scaling import Law
 from tinylm.report.trends import label
 from tinylm.report.verdicts import Comparison, Verdicts
@@ -53,7 +53,8 @@ def gains_over_sizes(verdicts: Verdicts, runs: pd.DataFrame, claim: Claim) -> Fi
             own = [item for item in told if claim.across(item.variant) == effect]
             shift = span * _APART * (place - (len(effects) - 1) / 2)
             x = np.exp([at[item.variant] + shift for item in own])
-            axes.plot(x, [sign * (item.delta or 0.0) for item in own], color=ink[effect], linewidth=1.2, zorder=3)
+            gains = [sign * (item.delta or 0.0) for item in own]
+            axes.plot(x, gains, dash(ink[effect]), color=ink[effect], linewidth=1.2, zorder=3)
             for position, item in zip(x, own, strict=True):
                 _gain(axes, float(position), item, sign, ink[effect])
             ends.append((sign * (own[-1].delta or 0.0), label(claim, effect), ink[effect]))
@@ -70,11 +71,12 @@ def gains_over_sizes(verdicts: Verdicts, runs: pd.DataFrame, claim: Claim) -> Fi
 
 def _gain(axes: Axes, x: float, item: Comparison, sign: int, ink: str) -> None:
     points = [sign * value for value in item.differences.values()]
-    axes.scatter([x] * len(points), points, s=11, color=ink, alpha=0.5, linewidths=0, zorder=4)
+    axes.scatter([x] * len(points), points, s=11, color=ink, marker=marker(ink, "o"), alpha=0.5, linewidths=0, zorder=4)
     if item.ci_low is not None and item.ci_high is not None:
         axes.plot([x, x], [sign * item.ci_low, sign * item.ci_high], color=ink, linewidth=1.6, zorder=4)
     fill = "white" if item.ci_low is None else ink
-    axes.plot([x], [sign * (item.delta or 0.0)], "D", markersize=5, color=ink, markerfacecolor=fill, zorder=5)
+    mean = sign * (item.delta or 0.0)
+    axes.plot([x], [mean], marker(ink, "D"), markersize=5, color=ink, markerfacecolor=fill, zorder=5)
 
 
 def loss_over_compute(fitted: Mapping[str, Law], claim: Claim) -> Figure | None:
@@ -89,10 +91,11 @@ def loss_over_compute(fitted: Mapping[str, Law], claim: Claim) -> Figure | None:
         for arm, law in fitted.items():
             compute = np.geomspace(law.compute_S[0], law.compute_S[-1], 60)
             mean, low, high = law.band(compute, claim.alpha)
-            axes.plot(compute, mean, color=ink[arm], linewidth=1.4, zorder=3)
+            axes.plot(compute, mean, dash(ink[arm]), color=ink[arm], linewidth=1.4, zorder=3)
             axes.fill_between(compute, low, high, color=ink[arm], alpha=0.12, linewidth=0)
             for loss_S in law.loss_NS:
-                axes.scatter(law.compute_S, loss_S, s=12, color=ink[arm], alpha=0.6, linewidths=0, zorder=4)
+                own = marker(ink[arm], "o")
+                axes.scatter(law.compute_S, loss_S, s=12, color=ink[arm], marker=own, alpha=0.6, linewidths=0, zorder=4)
             ends.append((float(mean[-1]), label(claim, arm), ink[arm]))
         axes.set_xscale("log")
         axes.set_yscale("log")

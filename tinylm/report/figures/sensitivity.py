@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 
 from tinylm.errors import UserError
 from tinylm.report.claim import Claim
-from tinylm.report.figures.style import MUTED, grid, label_right, style
+from tinylm.report.figures.style import MUTED, dash, grid, label_right, marker, style
 from tinylm.report.tuning import Trial, choose
 from tinylm.report.wording import unit
 
@@ -79,10 +79,13 @@ def _panel(
         scored = own.dropna(subset=[metric])
         if scored.empty:
             continue
-        axes.scatter(scored["place"], scored[metric], s=13, color=ink, alpha=0.45, linewidths=0, zorder=3)
+        own_marker = marker(ink, "o")
+        axes.scatter(
+            scored["place"], scored[metric], s=13, color=ink, marker=own_marker, alpha=0.45, linewidths=0, zorder=3
+        )
         settings = scored.assign(setting=[str(params) for params in scored["params"]])
         means = settings.groupby(["place", "setting"])[metric].mean().groupby("place").agg(better)
-        axes.plot(means.index, means, color=ink, linewidth=1.6)
+        axes.plot(means.index, means, dash(ink), color=ink, linewidth=1.6)
         ringed = settings[[params == chosen.get(str(arm)) for params in settings["params"]]]
         if not ringed.empty:
             axes.plot(

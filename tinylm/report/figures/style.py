@@ -9,7 +9,7 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,17 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from tinylm.report.claim import Claim
 
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C6D1F", "#7A5195")
+# How a later use of a colour is told from the first: the dash of its lines, its marker, and that marker in a name.
+_USES = (("-", "", ""), ("--", "^", "▲ "), ("-.", "s", "■ "))
 _LOG_FROM, _DECADES_FROM = 4, 30  # largest over smallest value
+_NAME_INCHES = 0.165  # from one name to the next below it
 MANY = 14  # names or colours that a reader still tells apart
 VERDICT_COLOURS = {
     "better": "#0072B2",
@@ -58,6 +62,36 @@ _RC: dict[Any, Any] = {
 }
 
 
+class Ink(str):
+    """An arm's colour, as matplotlib takes it, that knows how many arms have had the colour before."""
+
+    use: int
+
+    def __new__(cls, colour: str, use: int = 0) -> Ink:
+        made = super().__new__(cls, colour)
+        made.use = use
+        return made
+
+
+def dash(ink: str) -> str:
+    """The line style of an arm's mean."""
+    return _use(ink)[0]
+
+
+def marker(ink: str, first: str) -> str:
+    """The marker of an arm; ``first``: what the figure gives to the first arm of a colour."""
+    return _use(ink)[1] or first
+
+
+def glyph(ink: str) -> str:
+    """What stands before an arm's name: the marker of a later use of a colour."""
+    return _use(ink)[2]
+
+
+def _use(ink: str) -> tuple[str, str, str]:
+    return _USES[ink.use % len(_USES) if isinstance(ink, Ink) else 0]
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Within it, figures are drawn in the project's style; draw and save under it."""
@@ -67,9 +101,14 @@ def style() -> Iterator[None]:
 
 
 def colours(arms: Sequence[str], baseline: str | None) -> dict[str, str]:
-    """Arm -> colour: the baseline, if there is one, in ink, the others from the palette (repeated when it ends)."""
+    """Arm -> colour: the baseline, if there is one, in black, the others from the palette.
+
+    Where it ends it begins anew, as `Ink` that `dash`, `marker` and `glyph` tell from its first use.
+    """
     others = [arm for arm in arms if arm != baseline]
-    found = {arm: PALETTE[index % len(PALETTE)] for index, arm in enumerate(others)}
+    found: dict[str, str] = {
+        arm: Ink(PALETTE[index % len(PALETTE)], index // len(PALETTE)) for index, arm in enumerate(others)
+    }
     return found if baseline is None else {baseline: INK} | found
 
 
@@ -78,6 +117,11 @@ def of_arms(claim: Claim) -> dict[str, str]:
     twins = claim.twins
     found = colours(list(dict.fromkeys(twins.values())), claim.baseline)
     return {arm: found[first] for arm, first in twins.items()}
+
+
+def reused(inks: Iterable[str]) -> bool:
+    """Whether a colour is an arm's for a second time."""
+    return any(isinstance(ink, Ink) and ink.use for ink in inks)
 
 
 def shades(values: Mapping[str, float]) -> dict[str, str]:
@@ -124,6 +168,52 @@ def _group(
     return middle, members
 
 
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names beside where lines end: on the right edge, or within the axes where other lines go further.
+
+    Call it once the axes have their limits.
+
+    Args:
+        ends: of each line the last point (data), its name and its colour.
+    """
+    if not ends or len(ends) > MANY:
+        return
+    last = max(end[0] for end in ends)
+    for at in sorted({end[0] for end in ends}):
+        own = [end for end in ends if end[0] == at]
+        heights, texts, inks = [end[1] for end in own], [end[2] for end in own], [end[3] for end in own]
+        if at == last:
+            label_right(axes, heights, texts, inks)
+        else:
+            _label_within(axes, at, heights, texts, inks)
+
+
+def _label_within(axes: Axes, at: float, heights: list[float], texts: list[str], inks: list[str]) -> None:
+    """Names right of points at one place, moved apart where they would touch, readable on lines that pass below."""
+    low, high = axes.get_ylim()
+    gap = _name_height(axes)
+    for height, moved, text, ink in zip(heights, spread(heights, gap, low + gap / 3, high), texts, inks, strict=True):
+        axes.annotate(
+            glyph(ink) + text,
+            xy=(at, height),
+            xytext=(7, (moved - height) / gap * _NAME_INCHES * 72),
+            textcoords="offset points",
+            color=ink,
+            fontweight="bold",
+            fontsize=8.5,
+            va="center",
+            ha="left",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+
+
+def _name_height(axes: Axes) -> float:
+    """What a name takes of the axis of y, in data."""
+    low, high = axes.get_ylim()
+    tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
+    return (high - low) * _NAME_INCHES / max(tall, 0.5)
+
+
 def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colour: Sequence[str]) -> None:
     """Names beside the right edge at the heights (data) of what they name, moved apart where they would touch.
 
@@ -132,12 +222,11 @@ def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colo
     if len(texts) > MANY:
         return
     low, high = axes.get_ylim()
-    tall = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
-    gap = (high - low) * 0.165 / max(tall, 0.5)
+    gap = _name_height(axes)
     inside = [min(max(height, low), high) for height in heights]
     for height, at, text, ink in zip(inside, spread(inside, gap, low + gap / 3, high), texts, colour, strict=True):
         axes.annotate(
-            text,
+            glyph(ink) + text,
             xy=(1.0, height),
             xytext=(1.045, at),
             xycoords=axes.get_yaxis_transform(),
