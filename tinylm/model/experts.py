@@ -79,13 +79,15 @@ class Experts(Slot):
     def _stacked(self, which: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The matrices of a forward's products: into the hidden units, where gated the gate's above the others, and
         out of them. One product for both: where experts are many and small, each product's own cost is what counts."""
-        if self._held is not None and which == slice(None) and dtype in self._held:
-            return self._held[dtype]
+        held = self._held if which == slice(None) else None
+        if held is not None and dtype in held:
+            return held[dtype]
         matrices = self.fetch(which, dtype)
         into_EGD = torch.cat([matrices["gate"], matrices["up"]], dim=1) if self.unit == "swiglu" else matrices["up"]
-        if self._held is not None and which == slice(None):
-            self._held[dtype] = into_EGD, matrices["down"]
-        return into_EGD, matrices["down"]
+        stacked = into_EGD, matrices["down"]
+        if held is not None:
+            held[dtype] = stacked
+        return stacked
 
     def named(self, path: str, whole: bool) -> dict[str, str]:
         """``axes`` as the slot that holds them at ``path`` declares them.
@@ -106,7 +108,7 @@ def held(model: nn.Module) -> Iterator[None]:
     """Within it experts round and stack their matrices once, as autocast does those of a dense layer.
 
     For many small forwards without gradients and with weights that stay as they are: to decode a token, making the
-    copies anew takes longer than the products.
+    copies anew takes longer than the products. The copies of all layers take their memory until the end.
     """
     holding = [part for part in model.modules() if isinstance(part, Experts) and part._held is None]
     for experts in holding:
