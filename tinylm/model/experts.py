@@ -51,23 +51,19 @@ class Experts(Slot):
         self.down = nn.Parameter(torch.empty(count, width, hidden))
         self._held: dict[torch.dtype, tuple[Tensor, Tensor]] | None = None
 
-    def fetch(self, which: slice, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Matrices of some experts by name, stacked, in the precision that the products are made in."""
-        matrices: dict[str, Tensor] = dict(self.named_parameters(recurse=False))
-        if which != slice(None):  # the backward of a slice fills zeros around it, as large as all experts
-            matrices = {name: matrix[which] for name, matrix in matrices.items()}
-        return {name: matrix.to(dtype) for name, matrix in matrices.items()}
+    def fetch(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The experts' matrices by name, stacked, in the precision that the products are made in."""
+        return {name: matrix.to(dtype) for name, matrix in self.named_parameters(recurse=False)}
 
-    def forward(self, x_MD: Tensor, ends_E: Tensor, which: slice = slice(None)) -> Tensor:
+    def forward(self, x_MD: Tensor, ends_E: Tensor) -> Tensor:
         """What each row's expert makes of it, (M, D).
 
         Args:
             x_MD: rows sorted by expert.
             ends_E: int32; expert e has the rows up to ``ends_E[e]``. What comes of rows after the last is undefined.
-            which: the experts that ``ends_E`` speaks of.
         """
         dtype = product_dtype(x_MD)
-        into_EGD, down_EDF = self._stacked(which, dtype)
+        into_EGD, down_EDF = self._stacked(dtype)
         made_MG = grouped(x_MD.to(dtype), into_EGD, ends_E)
         if self.unit == "swiglu":
             gate_MF, up_MF = made_MG.chunk(2, dim=1)
@@ -76,17 +72,16 @@ class Experts(Slot):
             hidden_MF = functional.gelu(made_MG) if self.unit == "gelu" else made_MG.relu()
         return grouped(hidden_MF, down_EDF, ends_E)
 
-    def _stacked(self, which: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _stacked(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The matrices of a forward's products: into the hidden units, where gated the gate's above the others, and
         out of them. One product for both: where experts are many and small, each product's own cost is what counts."""
-        held = self._held if which == slice(None) else None
-        if held is not None and dtype in held:
-            return held[dtype]
-        matrices = self.fetch(which, dtype)
+        if self._held is not None and dtype in self._held:
+            return self._held[dtype]
+        matrices = self.fetch(dtype)
         into_EGD = torch.cat([matrices["gate"], matrices["up"]], dim=1) if self.unit == "swiglu" else matrices["up"]
         stacked = into_EGD, matrices["down"]
-        if held is not None:
-            held[dtype] = stacked
+        if self._held is not None:
+            self._held[dtype] = stacked
         return stacked
 
     def named(self, path: str, whole: bool) -> dict[str, str]:

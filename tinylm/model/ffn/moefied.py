@@ -85,7 +85,7 @@ class Moefied(FFN):
 
     def activity(self, x_ND: Tensor) -> Tensor:
         """The sum of the sizes of each part's activations, (N, E)."""
-        up_NM = functional.linear(x_ND, self.experts.fetch(slice(None), x_ND.dtype)["up"].flatten(0, 1))
+        up_NM = functional.linear(x_ND, self.experts.fetch(x_ND.dtype)["up"].flatten(0, 1))
         made_NM = functional.gelu(up_NM).abs() if self.experts.unit == "gelu" else up_NM.relu()
         return made_NM.view(len(x_ND), self.experts.count, -1).sum(-1)
 
