@@ -175,12 +175,12 @@ def _facts(
 
 
 def _sentences(verdicts: Verdicts) -> list[tuple[str, str]]:
-    """Verdict and sentence of every result, where the answer is not all of them."""
+    """Verdict and sentence of every result; none where the answer has them all in full."""
     unit = wording.unit(verdicts.metric)
     told: list[tuple[str, str]] = [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons]
     told += [("", wording.trend_sentence(item, unit)) for item in verdicts.trends]
     told += [(item.verdict or "", wording.estimate_sentence(item)) for item in verdicts.estimates]
-    return told if len(told) > 1 else []
+    return told if len(told) > wording.IN_FULL or verdicts.trends else []
 
 
 def _sampled(sample: Sample) -> str:

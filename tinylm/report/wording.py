@@ -28,7 +28,7 @@ _COLUMNS = {
 }
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
-_IN_FULL = 3  # comparisons that one sentence can hold
+IN_FULL = 2  # comparisons and estimates that one sentence can hold
 _MOST_DIGITS = 8  # after the point
 
 
@@ -186,7 +186,7 @@ def trend_sentence(trend: Trend, metric: str) -> str:
 def answer(verdicts: Verdicts) -> str:
     """What the sweep showed, in one sentence."""
     told, estimates = verdicts.comparisons, verdicts.estimates
-    if len(told) + len(estimates) <= _IN_FULL:
+    if len(told) + len(estimates) <= IN_FULL:
         said = [sentence(item, verdicts) for item in told] + [estimate_sentence(item) for item in estimates]
         return "; ".join(said) + "."
     held = Counter(item.verdict or "without expectation" for item in estimates)
