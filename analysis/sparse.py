@@ -18,7 +18,7 @@
 # sparse upcycling (Komatsuzaki et al. 2022, arXiv:2212.05055) begins from a dense model. This notebook tells what
 # became of their claims at 1 M active parameters and about 6 M tokens of a mixture of four domains, from the results
 # kept in `analysis/results`. These models are far from trained out: a verdict holds at this scale, and says nothing of
-# 0.1 B. What has no results here yet says so, and by which command it gets them.
+# 0.1 B.
 
 # %%
 from IPython.display import display
