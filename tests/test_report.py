@@ -31,7 +31,7 @@ from tinylm.report.page import write_report
 from tinylm.report.portable import portable
 from tinylm.report.tables import markdown, terminal_table
 from tinylm.report.vocabularies import vocabulary_table
-from tinylm.report.wording import amount, answer, signed
+from tinylm.report.wording import amount, answer, sentence, signed
 from tinylm.runs.items import write_items
 
 HOSTILE = '<script>alert("x")</script> --> & $5 | 中'
@@ -198,6 +198,7 @@ def test_the_page_answers_first_escapes_and_needs_nothing_else(page: Path, sweep
     assert HOSTILE in words
     shown = sweep.verdicts()
     assert words.index(answer(shown)) < words.index("Every seed")
+    assert all(words.count(sentence(comparison, shown)) == 1 for comparison in shown.comparisons)
     assert html.count("<svg") == 4
     for seed, score in enumerate(D4):
         assert f"{score + 0.001 * ((seed * 7) % 3):.4f}" in words  # every seed of the baseline

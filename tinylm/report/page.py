@@ -176,11 +176,13 @@ def _facts(
 
 def _sentences(verdicts: Verdicts) -> list[tuple[str, str]]:
     """Verdict and sentence of every result; none where the answer has them all in full."""
+    if wording.in_full(verdicts):
+        return []
     unit = wording.unit(verdicts.metric)
     told: list[tuple[str, str]] = [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons]
     told += [("", wording.trend_sentence(item, unit)) for item in verdicts.trends]
     told += [(item.verdict or "", wording.estimate_sentence(item)) for item in verdicts.estimates]
-    return told if len(told) > wording.IN_FULL or verdicts.trends else []
+    return told
 
 
 def _sampled(sample: Sample) -> str:

@@ -28,7 +28,7 @@ _COLUMNS = {
 }
 _EQUALS = {"flops": "FLOPs", "body_parameters": "body parameters", "active_parameters": "active parameters"}
 _ERRORS = {"family": "Holm", "discoveries": "Benjamini and Hochberg (of the effects claimed, this share is false)"}
-IN_FULL = 2  # comparisons and estimates that one sentence can hold
+_IN_FULL = 2  # comparisons and estimates that one sentence can hold
 _MOST_DIGITS = 8  # after the point
 
 
@@ -183,10 +183,15 @@ def trend_sentence(trend: Trend, metric: str) -> str:
     return f"{pair} {word} (gain {ends[0]}, {ends[-1]}; a doubling {interval}, n = {trend.n})"
 
 
+def in_full(verdicts: Verdicts) -> bool:
+    """Whether the answer holds every result, and need not count them."""
+    return len(verdicts.comparisons) + len(verdicts.estimates) <= _IN_FULL and not verdicts.trends
+
+
 def answer(verdicts: Verdicts) -> str:
     """What the sweep showed, in one sentence."""
     told, estimates = verdicts.comparisons, verdicts.estimates
-    if len(told) + len(estimates) <= IN_FULL:
+    if in_full(verdicts):
         said = [sentence(item, verdicts) for item in told] + [estimate_sentence(item) for item in estimates]
         return "; ".join(said) + "."
     held = Counter(item.verdict or "without expectation" for item in estimates)
