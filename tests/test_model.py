@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -29,6 +30,7 @@ from tinylm.model.position.none import NoPosition
 from tinylm.model.position.rotary import Rotary
 from tinylm.model.shape import Shape, ShapeRequest, solve
 from tinylm.model.slots import Side
+from tinylm.model.softmax_product import softmax_product
 
 PACKED = torch.tensor([[0] * 7 + [1] * 12 + [2], [3] * 1 + [4] * 15 + [9] * 4])
 
@@ -42,7 +44,7 @@ def products(B: int = 2, T: int = 20, H: int = 4, G: int = 2, K: int = 8) -> lis
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("window", [3, 20])
-def test_both_kernels_follow_the_definition(
+def test_every_kernel_follows_the_definition(
     documents: torch.Tensor | None, biased: bool, groups: int, window: int
 ) -> None:
     q, k, v = products(G=groups)
@@ -67,12 +69,38 @@ def test_both_kernels_follow_the_definition(
                     expected[b, h, i] = scores.softmax(0) @ v[b, group, seen]
 
     gradients = []
-    for product in (kernel.plain, kernel.fused):
+    torch._dynamo.reset()
+    for product in (kernel.plain, kernel.fused, torch.compile(kernel.plain, backend="aot_eager", fullgraph=True)):
         y = product(q, k, v, mask, bias, True)
         torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5)
         gradients.append(torch.autograd.grad(y.square().sum(), (q, k, v)))
-    for left, right in zip(*gradients, strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-4)
+    for plain, fused, compiled in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, fused, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(plain, compiled, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("spread", [1.0, 30.0])  # 30: nearly all weight on one key
+def test_one_exponential_a_score_is_as_exact_as_a_softmax(spread: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores, v, weight = (torch.randn(3, 40, size, generator=generator) for size in (40, 8, 8))
+    scores = (spread * scores).masked_fill(torch.ones(40, 40).triu(1).bool(), -torch.inf)
+
+    def gradients(product: Callable[..., torch.Tensor], dtype: torch.dtype) -> list[torch.Tensor]:
+        inputs = scores.clone().requires_grad_(), v.to(dtype, copy=True).requires_grad_()
+        y = product(*inputs)
+        assert y.dtype == dtype
+        return [y, *torch.autograd.grad((y.float() * weight).sum(), inputs)]
+
+    def definition(scores: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return scores.softmax(-1).to(v.dtype) @ v
+
+    truth = gradients(definition, torch.float32)
+    for found, true in zip(gradients(softmax_product, torch.float32), truth, strict=True):
+        torch.testing.assert_close(found, true, rtol=1e-4, atol=1e-5)
+    rounded = gradients(softmax_product, torch.bfloat16)
+    for found, plain, true in zip(rounded, gradients(definition, torch.bfloat16), truth, strict=True):
+        assert (found.float() - true).norm() < 1.5 * (plain.float() - true).norm()
+    assert not rounded[1][:, 0].any(), "a query that sees one key has no choice"
 
 
 @pytest.mark.parametrize("position", [Rotary, ALiBi])

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinylm.model.kept import kept
+from tinylm.model.softmax_product import softmax_product
 
 # Tokens up to which three plain products beat the fused kernel on a CPU; beyond, memory decides.
 PLAIN_UP_TO = 512  # trained, for the fused kernel's backward is slow, or compiled
@@ -64,8 +65,10 @@ def plain(
     for added in (bias_1HTS, mask_BHTS):
         if added is not None:
             scores_BHTS = scores_BHTS + added
-    weights_BHTS = scores_BHTS.softmax(dim=-1).to(v_BGSK.dtype)
-    return (weights_BHTS.view(B, G, H // G * T, S) @ v_BGSK).view(B, H, T, K)
+    scores_BGNS = scores_BHTS.view(B, G, H // G * T, S)
+    if torch.compiler.is_compiling():
+        return softmax_product(scores_BGNS, v_BGSK).view(B, H, T, K)
+    return (scores_BGNS.softmax(dim=-1).to(v_BGSK.dtype) @ v_BGSK).view(B, H, T, K)
 
 
 def fused(
