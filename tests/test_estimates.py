@@ -272,7 +272,7 @@ def test_an_estimate_is_told_with_its_unit_and_what_was_claimed_of_it(tmp_path: 
         sweep.run("d4", seed, 1.9 + 0.01 * seed)
         sweep.tell(sweep.run("d8", seed, 1.88), round_1_tilt=0.03 + 0.001 * seed, accuracy=0.4 + 0.1 * seed)
     half = "+0.50 (95% interval +0.25 to +0.75, n = 3 seeds"
-    assert [estimate_sentence(item) for item in sweep.verdicts().estimates] == [
+    assert [estimate_sentence(item, sweep.verdicts()) for item in sweep.verdicts().estimates] == [
         "tilt is +0.0310 nats a token (95% interval +0.0285 to +0.0335, n = 3 seeds; "
         "expected at least 0.02: the draw differs at all): confirmed",
         f"half is {half}; as in the first table)",

@@ -6,13 +6,14 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_sweep import D4, D8, Sweep
 
 from tinylm.report.arms import by_arm
 from tinylm.report.history import history
 from tinylm.report.page import write_report
-from tinylm.report.signal import NOTE, signal_table
+from tinylm.report.signal import NOTE, no_difference, signal_table
 
 
 def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_grey(tmp_path: Path) -> None:
@@ -98,3 +99,12 @@ def test_one_run_an_arm_has_no_noise(tmp_path: Path) -> None:
     manifest = sweep.manifest()
     assert manifest.claim is not None
     assert signal_table(by_arm(sweep.frame(), manifest), history(sweep.root), manifest.claim).empty
+
+
+def test_one_noisy_arm_makes_no_metric_separate_the_arms() -> None:
+    rng, seen = np.random.default_rng(0), 0
+    for _ in range(200):
+        values_NA = rng.normal(0, 2, (3, 1)) + rng.normal(0, 1, (3, 5)) * [25, 1, 1, 1, 1]
+        cells = [{"seed": s, "arm": str(a), "score": values_NA[s, a]} for s in range(3) for a in range(5)]
+        seen += no_difference(pd.DataFrame(cells), "score", list(values_NA.T)) < 0.05
+    assert seen < 22, "11% of 200; without corrected degrees of freedom it is 19%"

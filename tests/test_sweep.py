@@ -85,6 +85,11 @@ def test_smoke_runs_whole_is_skipped_when_done_and_is_reported(tmp_path: Path) -
     assert all("bits_per_byte" in record["metrics"] for record in done.values() if record["config"]["seed"] != 100)
     assert not any("bits_per_byte" in record["metrics"] for record in done.values() if record["config"]["seed"] == 100)
 
+    assert first.stderr.count("tuned: ") == 2
+    best = {entry["arm"]: entry["params"]["optim.lr"] for entry in manifest["jobs"] if entry["stage"] == "compare"}
+    at_edge = {arm for arm, rate in best.items() if rate != 0.01}
+    assert {arm for arm in best if f"the best optim.lr of {arm} (" in first.stderr} == at_edge
+
     again = tinylm("sweep", "smoke", cwd=tmp_path)
     assert "6 done, 0 to do" in again.stderr
     assert records(tmp_path / "runs") == done

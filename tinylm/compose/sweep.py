@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -136,13 +136,32 @@ def as_declared_first(plan: Manifest, before: Manifest, roots: Sequence[Path]) -
     claim, first = plan.claim, before.first or before.claim
     if claim is None or first is None:
         return plan
-    compared = {job.key for job in before.jobs if job.stage == "compare"} & plan.needed
-    found = [ledger.find(key, roots) for key in compared]
-    if not any(record is not None and record.status in ("done", "diverged") for record in found):
+    ended = {job.seed for job in before.jobs if job.stage == "compare" and _looked_at(job.key, plan, roots)}
+    if not ended:
         return plan
     if set(first.seeds) != set(claim.seeds):
         claim = dataclasses.replace(claim, seeds=first.seeds, stop=first.stop)
-    return dataclasses.replace(plan, claim=claim, first=first if amendments(first, claim) else None)
+    changed = first if amendments(first, claim) else None
+    return dataclasses.replace(plan, claim=claim, first=changed, added=_added(plan, before, first.seeds, ended))
+
+
+def _looked_at(key: str, plan: Manifest, roots: Sequence[Path]) -> bool:
+    record = ledger.find(key, roots) if key in plan.needed else None
+    return record is not None and record.status in ("done", "diverged")
+
+
+def _added(plan: Manifest, before: Manifest, declared: Collection[int], ended: Collection[int]) -> list[list[int]]:
+    """The seeds beyond the declared ones, in groups: new ones join the last group until one of its runs has ended."""
+    groups = [list(group) for group in before.added]
+    placed = {*declared, *itertools.chain(*groups)}
+    for manifest in (before, plan):
+        new = sorted({job.seed for job in manifest.jobs if job.stage == "compare"} - placed)
+        placed |= set(new)
+        if new and (not groups or set(groups[-1]) & set(ended)):
+            groups.append(new)
+        elif new:
+            groups[-1] = sorted(groups[-1] + new)
+    return groups
 
 
 def _but_seed(entry: Entry) -> tuple[str, ...]:
@@ -151,7 +170,10 @@ def _but_seed(entry: Entry) -> tuple[str, ...]:
 
 
 def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Arm -> the grid values with the best mean of the tuning metric; an arm that has none is left out, aloud."""
+    """Arm -> the grid values with the best mean of the tuning metric; an arm that has none is left out, aloud.
+
+    A value at the edge of its grid is told now, while a wider grid costs a few tuning runs and no comparison.
+    """
     assert claim.tune is not None
     chosen: dict[str, dict[str, Any]] = {}
     for arm in claim.arms:
@@ -165,6 +187,12 @@ def choose(claim: Claim, jobs: Sequence[Entry], roots: Sequence[Path]) -> dict[s
             chosen[arm] = tuning.choose(trials, claim.tune.direction, arm)
         except UserError as error:
             print(f"warning: {error}; the arm is not compared", file=sys.stderr)
+            continue
+        values = ", ".join(f"{key}={value}" for key, value in chosen[arm].items())
+        print(f"tuned: {arm} {values}", file=sys.stderr)
+        for reason in tuning.edges(chosen[arm], claim.tune.params, arm):
+            told = "(claim.tune.params; what has run is kept), for its comparisons will be refused"
+            print(f"warning: {reason} {told}", file=sys.stderr)
     return chosen
 
 

@@ -24,6 +24,7 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         if len(versions) > 1:
             counts = ", ".join(f"{version} ({count})" for version, count in sorted(versions.items()))
             found.append(f"runs were made by different {name} versions: {textwrap.shorten(counts, 300)}")
+            found += _strangers(rows, pairings, name, prefix)
     served = {(job.key, _served(job, rows)) for job in manifest.jobs if job.key in rows}
     found += _solved(manifest, rows, pairings)
     failed = Counter(arm for key, arm in served if rows[key]["status"] == "failed")
@@ -35,7 +36,8 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
     if apart:
         found.append(f"stands apart from its arm, and counts all the same: {', '.join(apart)}")
     if any(pairing.extended for pairing in pairings):
-        found.append("seeds were added to the declared ones: the verdicts rest on the added seeds alone")
+        times = f" in {len(manifest.added)} turns" if len(manifest.added) > 1 else ""
+        found.append(f"seeds were added to the declared ones{times}: the verdicts rest on those added last alone")
     shared = sorted({arm for pairing in pairings for arm in pairing.given})
     if shared:
         found.append(f"all seeds begin from one parent: {', '.join(shared)}; the intervals are given that parent")
@@ -47,6 +49,19 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         named = textwrap.shorten(", ".join(dict.fromkeys(_served(job, rows) for job in jobs)), 120, placeholder=" ...")
         found.append(f"{note} ({len({job.key for job in jobs})} run(s) of {named})")
     return found
+
+
+def _strangers(rows: Mapping[str, Run], pairings: Sequence[Pairing], name: str, prefix: str) -> list[str]:
+    """Comparisons of which no version made both arms: what the versions change would stand in the difference."""
+    found = []
+    for pairing in pairings:
+        sides = [{_version(rows.get(key, {}), prefix) for key in keys} for keys in (pairing.keys, pairing.against_keys)]
+        if all(sides) and not sides[0] & sides[1]:
+            found.append(f"{pairing.variant} and {pairing.against}")
+    if not found:
+        return []
+    named = textwrap.shorten("; ".join(found), 300, placeholder=" ...")
+    return [f"no {name} version made runs of both arms, so the version may be part of the difference: {named}"]
 
 
 def _solved(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pairing]) -> list[str]:

@@ -74,7 +74,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
             *documents.caveats(),
         ],
         comparisons=comparisons,
-        estimates=estimated(placed, claim) if placed is not None else [],
+        estimates=estimated(placed, claim, manifest) if placed is not None else [],
         trends=trends(comparisons, placed, claim) if placed is not None else [],
         delta=claim.delta,
         amended=bool(manifest.amended),
@@ -161,12 +161,14 @@ def _verdict(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -
         return "inconclusive", "one pair has no spread, so nothing can be tested; give the sweep more seeds"
     if not difference.replicates:
         return "inconclusive", "no run changed with its seed, so the seeds are one run and not several"
+    if difference.error == 0 and difference.mean == 0:
+        return "inconclusive", "the arms gave the same numbers; does the factor reach the model?"
+    if difference.error == 0:
+        return "inconclusive", "every pair differs by the same number, so there is no spread to weigh it by"
     uneven = counts.variant != counts.against
     if p_equivalence < claim.alpha and not uneven:
         if step.p_adjusted < claim.alpha:
             return "equivalent", f"a difference is detectable, but inside ±{claim.delta:g}"
-        if difference.mean == 0 and difference.sd == 0:
-            return "equivalent", "the arms gave the same numbers; does the factor reach the model?"
         return "equivalent", f"shown to lie inside ±{claim.delta:g}"
     if step.p_adjusted < claim.alpha:
         good = (difference.mean < 0) == (claim.direction == "lower")

@@ -30,6 +30,9 @@ class Difference:
         values: the paired differences; empty for Welch.
         correlation: between the arms over the pairs; None where it is not defined.
         replicates: False where no run's seed changed anything, so that n runs are one run.
+
+    Differences that are all the same number have no spread, and a spread is what tests weigh a mean by: with few seeds,
+    or a metric that moves in steps, they come about by chance far more often than a p of 0 says. So nothing is tested.
     """
 
     method: Method
@@ -44,16 +47,14 @@ class Difference:
 
     @property
     def testable(self) -> bool:
-        """Whether there are degrees of freedom and the runs are replicates."""
-        return self.df > 0 and self.replicates
+        """Whether there are degrees of freedom, the runs are replicates, and their differences have a spread."""
+        return self.df > 0 and self.replicates and self.error > 0
 
     @property
     def p_value(self) -> float:
         """Two-sided p of no difference; 1 where nothing can be tested."""
         if not self.testable:
             return 1.0
-        if self.error == 0:
-            return 1.0 if self.mean == 0 else 0.0
         return float(2 * stats.t.sf(abs(self.mean) / self.error, self.df))
 
     def p_equivalence(self, delta: float) -> float:
@@ -61,8 +62,6 @@ class Difference:
         if not self.testable:
             return 1.0
         room = delta - abs(self.mean)
-        if self.error == 0:
-            return 0.0 if room > 0 else 1.0
         return float(stats.t.sf(room / self.error, self.df))
 
     def interval(self, alpha: float) -> tuple[float, float] | None:

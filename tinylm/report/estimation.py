@@ -12,18 +12,19 @@ from tinylm.report import guards
 from tinylm.report.claim import Claim
 from tinylm.report.estimand import Estimand, Unestimable
 from tinylm.report.guards import Run
+from tinylm.report.manifest import Manifest
 from tinylm.report.verdicts import Estimate, Outcome
 
 _SHOWN = 4  # runs that a reason names
 
 
-def estimated(placed: pd.DataFrame, claim: Claim) -> list[Estimate]:
+def estimated(placed: pd.DataFrame, claim: Claim, manifest: Manifest) -> list[Estimate]:
     """The claim's estimates, in its order.
 
     Args:
         placed: the sweep's runs, of `tinylm.report.arms.by_arm`.
     """
-    return [_estimate(name, estimand, placed, claim) for name, estimand in claim.estimates.items()]
+    return [_estimate(name, estimand, placed, claim, manifest) for name, estimand in claim.estimates.items()]
 
 
 def within(low: float, high: float, region: Sequence[float | None]) -> Outcome:
@@ -35,7 +36,7 @@ def within(low: float, high: float, region: Sequence[float | None]) -> Outcome:
     return "contradicted" if high < floor or low > ceiling else "undecided"
 
 
-def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim) -> Estimate:
+def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim, manifest: Manifest) -> Estimate:
     region = None if estimand.region is None else (estimand.region[0], estimand.region[1])
     told = Estimate(
         name=name,
@@ -54,9 +55,9 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim)
     if arms is not None:
         runs = runs[runs["arm"].isin(arms)]
     if estimand.stage(claim) == "compare":
-        added = sorted(set(runs["seed"]) - set(claim.seeds))
+        added = set(runs["seed"]) - set(claim.seeds)
         told = dataclasses.replace(told, extended=bool(added))
-        runs = runs[runs["seed"].isin(added or claim.seeds)]
+        runs = runs[runs["seed"].isin(manifest.newest(added) if added else claim.seeds)]
     elif estimand.stage(claim) == "parent":
         runs = runs.drop_duplicates("key")  # each once, however many stages need it
     metric = estimand.metric_read(claim)
@@ -113,6 +114,8 @@ def _void(runs: pd.DataFrame, claim: Claim) -> list[str]:
     if rows:
         reasons += guards.drifted(guards.differing((row, rows[0]) for row in rows[1:]), claim)
         reasons += guards.mixed_machines(rows, claim)
+    for arm, own in runs.groupby("arm"):
+        reasons += guards.partly_shared(str(arm), _rows(own))
     return reasons
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tinylm.report.claim import Claim, Equal
 from tinylm.report.collect import flatten
 from tinylm.report.manifest import Manifest
-from tinylm.report.tuning import Trial, at_edge, choose
+from tinylm.report.tuning import Trial, choose, edges
 
 Run = Mapping[str, Any]  # a row of `collect`
 
@@ -127,7 +128,7 @@ def mixed_machines(runs: Sequence[Run], claim: Claim) -> list[str]:
     reasons = []
     for name in _MACHINE:
         told = [(run.get(f"provenance.{name}"), run["status"]) for run in runs]
-        values = {_short(value) for value, status in told if not (_missing(value) and status != "done")}
+        values = {str(value) for value, status in told if not (_missing(value) and status != "done")}
         if len(values) > 1 and not _below(name, claim.factor):
             reasons.append(f"{name} mixed inside the comparison: {', '.join(sorted(values))}")
     return reasons
@@ -152,18 +153,19 @@ def untuned(manifest: Manifest, claim: Claim, arm: str, runs: Mapping[str, Run])
     grids = claim.tune.params
     jobs = [job for job in manifest.jobs if job.arm == arm and job.stage == "compare"]
     used = {json.dumps({key: job.params[key] for key in grids if key in job.params}, sort_keys=True) for job in jobs}
-    chosen = tuned_params(manifest, claim, arm, runs)
-    params = json.loads(used.pop()) if len(used) == 1 else {}
-    if chosen is None and not params:
+    trials = [job.key for job in manifest.jobs if job.arm == arm and job.stage == "tune"]
+    if not trials or used == {"{}"}:
         return [f"{arm} was not tuned: no {', '.join(grids)} was chosen for it"]
-    if chosen is not None and params and any(params[key] != chosen.get(key) for key in params):
-        return [f"{arm} was compared at {_settings(params)}, but tuning chose {_settings(chosen)}"]
-    best = params or chosen or {}
-    return [
-        f"the best {key} of {arm} ({best[key]:g}) is at the edge of its grid "
-        f"({min(grids[key]):g} to {max(grids[key]):g}); widen the grid"
-        for key in at_edge(best, grids)
-    ]
+    chosen = tuned_params(manifest, claim, arm, runs)
+    if chosen is None:
+        lost = sum(key not in runs for key in trials)
+        why = f"{lost} of its {len(trials)} runs have no record" if lost else "none of its runs ended well"
+        return [f"the tuning of {arm} cannot be checked: {why}"]
+    for text in sorted(used):
+        params = json.loads(text)
+        if any(params.get(key) != chosen[key] for key in grids):
+            return [f"{arm} was compared at {_settings(params)}, but tuning chose {_settings(chosen)}"]
+    return edges(chosen, grids, arm)
 
 
 def one_parent(runs: Iterable[Run]) -> str | None:
@@ -171,6 +173,18 @@ def one_parent(runs: Iterable[Run]) -> str | None:
     parents = [run.get("provenance.parent") for run in runs if run["status"] == "done"]
     first = parents[0] if len(parents) > 1 else None
     return first if isinstance(first, str) and parents.count(first) == len(parents) else None
+
+
+def partly_shared(arm: str, runs: Iterable[Run]) -> list[str]:
+    """Refuse where some runs of an arm, and not all, begin from one parent: they are no independent seeds."""
+    parents = Counter(parent for run in runs if isinstance(parent := run.get("provenance.parent"), str))
+    most = max(parents.values(), default=0)
+    if len(parents) < 2 or most < 2:
+        return []
+    return [
+        f"{most} of {parents.total()} runs of {arm} begin from the same parent and the others do not; "
+        "give each seed its own, or one to all"
+    ]
 
 
 def _score(run: Run, metric: str) -> float | None:

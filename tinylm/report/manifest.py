@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -57,6 +57,8 @@ class Manifest:
         jobs: its runs.
         warnings: what was odd about the files it was read from.
         first: the claim as it stood when the first of its runs ended, where it has been changed since.
+        added: the seeds that were added to the declared ones, in the groups in which they came: a group begins where a
+            run of the one before had ended.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Manifest:
     jobs: list[Job]
     warnings: list[str] = field(default_factory=list)
     first: Claim | None = None
+    added: list[list[int]] = field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], where: str = "manifest") -> Manifest:
@@ -89,7 +92,7 @@ class Manifest:
                 order = list(dict.fromkeys([*told, *claim.estimates]))
                 claim = dataclasses.replace(claim, estimates={name: claim.estimates[name] for name in order})
             first = None if data.get("first") is None else Claim.parse(data["first"], f"{where}: first")
-            return cls(name=data["name"], command=data.get("command", ""), claim=claim, jobs=jobs, first=first)
+            return cls(data["name"], data.get("command", ""), claim, jobs, first=first, added=data.get("added", []))
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where} is not a sweep's manifest ({error}); plan the sweep again") from error
 
@@ -103,7 +106,7 @@ class Manifest:
             "estimates": [] if self.claim is None else list(self.claim.estimates),  # in the order declared
             "jobs": [dataclasses.asdict(job) for job in self.jobs],
             "first": None if self.first is None else dataclasses.asdict(self.first),
-        }
+        } | ({"added": self.added} if self.added else {})
 
     def write(self, root: Path) -> Path:
         """Write ``root/sweeps/<name>.json``, atomically."""
@@ -130,6 +133,14 @@ class Manifest:
         """The jobs of ``other`` whose place another run has here."""
         known = {job.place: job.key for job in self.jobs}
         return [job for job in other.jobs if known.get(job.place, job.key) != job.key]
+
+    def newest(self, added: Collection[int]) -> list[int]:
+        """Of several added seeds the group that came last; all of them where that is not known.
+
+        Whoever adds seeds has seen what those before gave, and goes on only where it did not please.
+        """
+        groups = [sorted(set(group) & set(added)) for group in self.added]
+        return next((group for group in reversed(groups) if group), sorted(added))
 
     def keys(self, arm: str, stage: str = "compare") -> dict[int, str]:
         """Seed -> key of an arm's runs in a stage."""
@@ -186,4 +197,4 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
         plain = [dataclasses.replace(item, seeds=[], cost="") for item in claims]
         if any(item != plain[0] for item in plain[1:]):
             warnings.append(f"the claim of {paths[0]} differs from that of another root; the first counts")
-    return Manifest(first.name, first.command, claim, list(jobs.values()), warnings, first.first)
+    return Manifest(first.name, first.command, claim, list(jobs.values()), warnings, first.first, first.added)

@@ -22,7 +22,7 @@ class Pairing:
 
     Fields:
         declared: pairs that there have to be.
-        extended: seeds were added to the declared ones; only those count.
+        extended: seeds were added to the declared ones; only those count, of several additions the last.
         difference: over the pairs that have a number on both sides; None where there is none.
         keys, against_keys: of the runs that it is over.
         given: each side whose runs all begin from one parent, told once: of that parent alone is the difference.
@@ -61,14 +61,13 @@ class Pairing:
     def of(cls, variant: str, against: str, claim: Claim, manifest: Manifest, rows: Mapping[str, Run]) -> Pairing:
         planned_a, planned_b = manifest.keys(variant), manifest.keys(against)
         apart = bool(planned_a and planned_b) and not set(planned_a) & set(planned_b)
+        added = (set(planned_a) | set(planned_b)) - set(claim.seeds)
+        extended = bool(added)
         if apart:
-            extended = False
             seeds_a, seeds_b = sorted(planned_a), sorted(planned_b)
             declared = len(claim.seeds)
         else:
-            added = (set(planned_a) | set(planned_b)) - set(claim.seeds)
-            extended = bool(added)
-            seeds_a = seeds_b = sorted(added) if extended else claim.seeds
+            seeds_a = seeds_b = manifest.newest(added) if extended else claim.seeds
             declared = len(seeds_a)
         runs_a = {seed: rows[planned_a[seed]] for seed in seeds_a if planned_a.get(seed) in rows}
         runs_b = {seed: rows[planned_b[seed]] for seed in seeds_b if planned_b.get(seed) in rows}
@@ -99,6 +98,7 @@ class Pairing:
             if runs:
                 refusals += guards.wavering(arm, list(runs.values()))
                 refusals += guards.untuned(manifest, claim, arm, rows)
+                refusals += guards.partly_shared(arm, runs.values())
         refusals += guards.mixed_machines(counted, claim)
         if sides and all(a["key"] == b["key"] for _, a, b in sides):
             refusals.append(f"{variant} and {against} are the same runs: their overrides make no difference")

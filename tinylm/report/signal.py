@@ -36,7 +36,8 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
     alone, pooled over the arms; and, where the metric has a curve, that of a run's last five points (both kinds after
     Heineman et al. 2025, arXiv:2508.13144, whose signal-to-noise ratio is a gap over the latter). A metric separates
     the arms where an analysis of variance has p below alpha, for itself alone: over arms and seeds where all arms have
-    the same ones, for what a seed does to all arms alike is no noise between them; else Welch's over arms (Welch 1951).
+    the same ones, for what a seed does to all arms alike is no noise between them, with Greenhouse and Geisser's
+    degrees of freedom; else Welch's over arms (Welch 1951).
     The table tells what to measure next time; the claim's own metric decides this time.
 
     Args:
@@ -96,12 +97,12 @@ def _row(
     signal = float(means.max() - means.min())
     if noise <= 1e-12 * max(1e-300, float(np.abs(means).max())):
         return None  # not a number of the seeds: a count of documents, a size
-    p = _no_difference(runs, metric, arms)
+    p = no_difference(runs, metric, arms)
     late = end_noise(curves[(curves["name"] == metric) & curves["key"].isin(runs["key"])])
     return signal / noise, metric, signal, noise, late, p
 
 
-def _no_difference(runs: pd.DataFrame, metric: str, arms: list[np.ndarray]) -> float:
+def no_difference(runs: pd.DataFrame, metric: str, arms: list[np.ndarray]) -> float:
     """p of all arms being alike."""
     table = runs.pivot_table(index="seed", columns="arm", values=metric)
     if len(table) >= _FEWEST and table.notna().all(axis=None):
@@ -110,9 +111,22 @@ def _no_difference(runs: pd.DataFrame, metric: str, arms: list[np.ndarray]) -> f
         if np.ptp(rest_NA, axis=0).max() <= 1e-12 * np.abs(values_NA).max():
             return 0.0 if np.ptp(values_NA.mean(0)) > 0 else 1.0
         long = table.reset_index().melt(id_vars="seed", value_name="value")
-        return float(AnovaRM(long, "value", "seed", within=["arm"]).fit().anova_table["Pr > F"].to_numpy()[0])
+        found = AnovaRM(long, "value", "seed", within=["arm"]).fit().anova_table.iloc[0]
+        share = _sphericity(values_NA)
+        return float(stats.f.sf(found["F Value"], share * found["Num DF"], share * found["Den DF"]))
     varied = all(own.std() > 0 for own in arms)
     return float(stats.f_oneway(*arms, equal_var=not varied).pvalue)
+
+
+def _sphericity(values_NA: np.ndarray) -> float:
+    """The share of the degrees of freedom that is left where arms scatter unlike, 1 / (A - 1) to 1.
+
+    Greenhouse and Geisser 1959. Without it one arm of ten times the others' noise makes 15 to 25% false findings.
+    """
+    arms = values_NA.shape[1]
+    centre_AA = np.eye(arms) - 1 / arms
+    spread_AA = centre_AA @ np.cov(values_NA.T) @ centre_AA
+    return float(np.trace(spread_AA) ** 2 / ((arms - 1) * (spread_AA**2).sum()))
 
 
 def metrics(runs: pd.DataFrame) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -167,10 +166,7 @@ def _entry(name: str, report: Report) -> Entry:
     verdicts, claim = report.verdicts, report.claim
     reach = max([_reach(item, verdicts.delta) for item in verdicts.comparisons], default=1.0)
     results = [_compared(item, verdicts, claim, reach) for item in verdicts.comparisons]
-    results += [_estimated(item, claim) for item in verdicts.estimates]
-    if verdicts.amended:
-        said = "declared anew when runs had ended"
-        results = [dataclasses.replace(item, sentence=f"{item.sentence} ({said})") for item in results]
+    results += [_estimated(item, verdicts, claim) for item in verdicts.estimates]
     compared = report.runs[report.runs["stage"] == "compare"]
     return Entry(
         name=name,
@@ -198,10 +194,10 @@ def _compared(item: Comparison, verdicts: Verdicts, claim: Claim, reach: float) 
 _VERBS = {"better": "beats", "worse": "is worse than", "equivalent": "equals"}
 
 
-def _estimated(item: Estimate, claim: Claim) -> Result:
+def _estimated(item: Estimate, verdicts: Verdicts, claim: Claim) -> Result:
     outcome = item.verdict or "no expectation"
     said = item.claim or (f"{item.name.replace('_', ' ')} {wording.region(item)}" if item.region else "")
-    told = wording.estimate_sentence(item).removesuffix(f": {outcome}")
+    told = wording.estimate_sentence(item, verdicts).removesuffix(f": {outcome}")
     return Result(told, outcome, "", paper(item.source or claim.source), said, None)
 
 

@@ -10,7 +10,18 @@ import pandas as pd
 from tinylm.report.arms import once
 from tinylm.report.claim import Claim
 from tinylm.report.verdicts import Comparison, Estimate, Verdicts
-from tinylm.report.wording import amount, decimals, difference, equal_in_words, interval, region, signed, unit, value
+from tinylm.report.wording import (
+    amount,
+    decimals,
+    difference,
+    equal_in_words,
+    interval,
+    marks,
+    region,
+    signed,
+    unit,
+    value,
+)
 
 _SPEED = "cost.tokens_per_second"
 _SPENT = {
@@ -78,9 +89,8 @@ def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
 
 
 def _marks(item: Comparison | Estimate, verdicts: Verdicts) -> str:
-    """What stands behind a verdict that is not of the declaration that its runs were made for."""
-    marks = ["extended"] * item.extended + ["amended"] * verdicts.amended
-    return f" ({', '.join(marks)})" if marks else ""
+    found = marks(item, verdicts)
+    return f" ({', '.join(found)})" if found else ""
 
 
 def estimate_table(verdicts: Verdicts) -> pd.DataFrame:
@@ -207,11 +217,21 @@ def spent_table(runs: pd.DataFrame) -> pd.DataFrame:
         tuning = own[own["stage"] == "tune"]
         counted = own.drop(tuning.index)
         row = {"arm": str(own["label"].iloc[0])}
+        row |= _solved(counted)
         row |= {name: amount(_of_arm(counted, column)) for column, name in columns.items()}
         if not tuning.empty and "cost.seconds" in tuning:
             row["tuning, seconds in all"] = amount(float(tuning["cost.seconds"].sum()))
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
+
+
+def _solved(runs: pd.DataFrame) -> dict[str, str]:
+    """The shape that an arm's runs have; empty where they do not tell."""
+    columns = [f"accounting.shape.{name}" for name in ("depth", "width", "hidden")]
+    if runs.empty or not set(columns) <= set(runs) or runs[columns].isna().any(axis=None):
+        return {}
+    shapes = dict.fromkeys(" × ".join(f"{size:.0f}" for size in row) for row in runs[columns].to_numpy(float))
+    return {"layers × width × hidden": " | ".join(shapes)}
 
 
 def _of_arm(runs: pd.DataFrame, column: str) -> float:

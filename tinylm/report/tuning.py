@@ -59,3 +59,12 @@ def at_edge(chosen: Mapping[str, Any], grids: Mapping[str, Sequence[Any]]) -> li
         if not numbers[0] < float(chosen[key]) < numbers[-1]:
             found.append(key)
     return found
+
+
+def edges(chosen: Mapping[str, Any], grids: Mapping[str, Sequence[Any]], arm: str) -> list[str]:
+    """What to say of chosen values that lie at the edge of their grid; empty where none does."""
+    return [
+        f"the best {key} of {arm} ({chosen[key]:g}) is at the edge of its grid "
+        f"({min(grids[key]):g} to {max(grids[key]):g}); widen the grid"
+        for key in at_edge(chosen, grids)
+    ]

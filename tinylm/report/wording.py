@@ -98,12 +98,19 @@ def amount_of_gain(gain: float | None, low: float | None, high: float | None) ->
     return signed(gain, digits) + ("" if half is None else f" ± {half:.{digits}f}")
 
 
+def marks(item: Comparison | Estimate, verdicts: Verdicts) -> list[str]:
+    """What a result carries that is not of the declaration that its runs were made for."""
+    return ["extended"] * item.extended + ["amended"] * verdicts.amended
+
+
 def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
-    """One comparison in one sentence, without its full stop."""
+    """One comparison in one sentence with all that limits it, without its full stop."""
     a, b = comparison.variant_label, comparison.against_label
     metric, digits = unit(verdicts.metric), decimals(comparison)
     size = f"{abs(comparison.delta or 0):.{digits}f} ± {half_width(comparison):.{digits}f} {metric}"
-    where = f"at equal {equal_in_words(comparison.equal)}, n = {comparison.n}"
+    test, _, given = (comparison.method or "").partition(", ")
+    limits = [*["unpaired"] * test.startswith("Welch"), *[given] * bool(given), *marks(comparison, verdicts)]
+    where = ", ".join([f"at equal {equal_in_words(comparison.equal)}", f"n = {comparison.n}", *limits])
     outcome = f": {comparison.outcome}" if comparison.outcome else ""
     match comparison.verdict:
         case "better":
@@ -128,7 +135,13 @@ def _equivalence(comparison: Comparison, delta: float) -> str:
     while digits < _MOST_DIGITS and round(max(-low, high), digits) >= delta:
         digits += 1
     bounds = f"{signed(low, digits)} to {signed(high, digits)}"
-    return f"difference {signed(mean, digits)}, within {bounds} by the test of equivalence"
+    seen = "; detectable all the same" * _excludes_zero(comparison)
+    return f"difference {signed(mean, digits)}, within {bounds} by the test of equivalence{seen}"
+
+
+def _excludes_zero(comparison: Comparison) -> bool:
+    low, high = comparison.ci_low, comparison.ci_high
+    return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def interval(estimate: Estimate) -> str:
@@ -157,13 +170,13 @@ def region(estimate: Estimate) -> str:
     return f"at least {low:g}" if high is None else f"{low:g} to {high:g}".replace("-", "\N{MINUS SIGN}")
 
 
-def estimate_sentence(estimate: Estimate) -> str:
+def estimate_sentence(estimate: Estimate, verdicts: Verdicts) -> str:
     """One estimate in one sentence, without its full stop."""
     name = estimate.name.replace("_", " ")
     if estimate.ci_low is None:
         return f"{name} is not estimated: {estimate.reason}"
     level = f"{estimate.interval_level:.0%} interval {interval(estimate)}"
-    over = f"n = {estimate.n} {estimate.unit}"
+    over = ", ".join([f"n = {estimate.n} {estimate.unit}", *marks(estimate, verdicts)])
     told = [f"expected {region(estimate)}"] if estimate.region is not None else []
     told += [estimate.claim] if estimate.claim else []
     why = f"; {': '.join(told)}" if told else ""
@@ -192,7 +205,7 @@ def answer(verdicts: Verdicts) -> str:
     """What the sweep showed, in one sentence."""
     told, estimates = verdicts.comparisons, verdicts.estimates
     if in_full(verdicts):
-        said = [sentence(item, verdicts) for item in told] + [estimate_sentence(item) for item in estimates]
+        said = [sentence(item, verdicts) for item in told] + [estimate_sentence(item, verdicts) for item in estimates]
         return "; ".join(said) + "."
     held = Counter(item.verdict or "without expectation" for item in estimates)
     counted = f"of {_number(len(estimates), 'estimate')} " + ", ".join(f"{n} {name}" for name, n in held.items())
