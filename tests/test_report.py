@@ -28,8 +28,9 @@ from tinylm.report.figures.style import spread
 from tinylm.report.history import history
 from tinylm.report.manifest import read_manifest
 from tinylm.report.page import write_report
-from tinylm.report.portable import portable
-from tinylm.report.tables import markdown, terminal_table
+from tinylm.report.portable import command, portable
+from tinylm.report.tables import markdown, spent_table, terminal_table
+from tinylm.report.training import training_table
 from tinylm.report.vocabularies import vocabulary_table
 from tinylm.report.wording import amount, answer, sentence, signed
 from tinylm.runs.items import write_items
@@ -46,7 +47,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     for arm, shift in (("d2", 0.03), ("d4", 0.0), ("d8", -0.02)):
         made.tune(arm, {rate: 1.9 + 10 * abs(rate - 0.002) for rate in grid[:2]} | {0.004: None})
         for seed, score in enumerate(D4):
-            score = None if (arm, seed) == ("d2", 4) else score + shift + 0.001 * ((seed * 7) % 3)
+            score = None if (arm, seed) == ("d2", 4) else score + shift * (1 + 0.05 * seed) + 0.001 * ((seed * 7) % 3)
             status = "done" if score is not None else "diverged"
             made.run(arm, seed, score, params={"optim.lr": 0.002}, status=status, history=200)
     made.manifest()
@@ -299,17 +300,48 @@ def test_what_is_shared_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert again.verdicts.comparisons == report.verdicts.comparisons
 
 
+def test_a_report_says_what_was_trained_on_what(tmp_path: Path) -> None:
+    """A verdict holds at its size, budget and text, so the page has to tell all three."""
+    sweep = Sweep(tmp_path / "runs")
+    for arm, scores, width in (("d4", D4, 128), ("d8", D8, 96)):
+        sweep.arm(arm, scores, accounting={"shape": {"depth": int(arm[1:]), "width": width, "hidden": 2 * width}})
+    sweep.tune("d4", {0.5: 2.0})
+    placed = by_arm(sweep.frame(), sweep.manifest())
+    told = training_table(placed).set_index("part")["settings"]
+    assert told["data"] == "Files, paths *.txt, hash c0ffee"
+    assert told["model"] == "ffn SwiGLU, ffn.multiple 8"
+    assert (told["budget"], told["shape"]) == ("tokens 6,000,000", "depth 4 | 8, parameters 1,000,000")
+    assert told["optim"] == "betas 0.9 0.95, lr 0.002", "of runs that are compared, not of those that tuned"
+    shapes = spent_table(placed)["layers × width × hidden"]
+    assert list(shapes) == ["4 × 128 × 256", "8 × 96 × 192"]
+    write_report(sweep.name, [sweep.root], tmp_path / "out")
+    for file in ("report.md", "report.html"):
+        assert all(word in (tmp_path / "out" / file).read_text(encoding="utf-8") for word in (*shapes, told["data"]))
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("tinylm sweep x root=/a/runs data.paths=[/b/c.txt]", "tinylm sweep x data.paths=[c.txt]"),
+        ("tinylm sweep x 'archives=[/a b/runs]' cache=c seed=1", "tinylm sweep x seed=1"),
+        ("tinylm sweep x data.root=a", "tinylm sweep x data.root=a"),
+    ],
+)
+def test_a_shown_command_does_not_say_where_results_lie(typed: str, shown: str) -> None:
+    assert command(typed) == shown
+
+
 def test_arms_left_out_on_the_command_line_are_told(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path / "runs").arm("d4", D4[:2]).arm("d8", D8[:2])
     sweep.manifest()
     path = sweep.root / "sweeps" / f"{sweep.name}.json"
     plan = json.loads(path.read_text(encoding="utf-8"))
     words = ["~claim.arms.body_d2", "~claim.arms.body-d8={}", "~claim.tune", "claim.arms.d8.label=x"]
-    for command, told in (
+    for typed, told in (
         (["tinylm", "sweep", "depth_width", *words], "left out on the command line: body_d2, body-d8\n"),
         (["tinylm", "sweep", "depth_width", "~claim.tune"], None),
     ):
-        path.write_text(json.dumps(plan | {"command": shlex.join(command)}), encoding="utf-8")
+        path.write_text(json.dumps(plan | {"command": shlex.join(typed)}), encoding="utf-8")
         write_report(sweep.name, [sweep.root], tmp_path / "out")
         text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
         assert ("left out" in text) == (told is not None)

@@ -25,11 +25,12 @@ from tinylm.report.ladder import ladder_table
 from tinylm.report.latex import TABLES, document
 from tinylm.report.ledger import ledger, ledger_table
 from tinylm.report.manifest import Manifest, read_manifest
-from tinylm.report.portable import portable
+from tinylm.report.portable import command
 from tinylm.report.raw import as_csv, surroundings
 from tinylm.report.routing import routing_table
 from tinylm.report.sample import Sample
 from tinylm.report.scaling import laws, scaling_table
+from tinylm.report.training import training_table
 from tinylm.report.trends import decision_table, label, trend_table
 from tinylm.report.verdicts import Verdicts
 from tinylm.report.vocabularies import vocabulary_table
@@ -146,7 +147,7 @@ def _facts(
     ]
     return {
         "name": manifest.name,
-        "command": portable(manifest.command),
+        "command": command(manifest.command),
         "answer": wording.answer(verdicts),
         "sentences": _sentences(verdicts),
         "claim": declared,
@@ -161,6 +162,7 @@ def _facts(
         "verdict_table": tables.verdict_table(verdicts),
         "detail_table": tables.detail_table(verdicts),
         "divergence_table": tables.divergence_table(verdicts),
+        "training_table": training_table(placed),
         "seed_table": tables.seed_table(placed, claim),
         "charged_table": tables.charged_table(placed, claim),
         "spent_table": tables.spent_table(placed),
@@ -181,7 +183,7 @@ def _sentences(verdicts: Verdicts) -> list[tuple[str, str]]:
     unit = wording.unit(verdicts.metric)
     told: list[tuple[str, str]] = [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons]
     told += [("", wording.trend_sentence(item, unit)) for item in verdicts.trends]
-    told += [(item.verdict or "", wording.estimate_sentence(item)) for item in verdicts.estimates]
+    told += [(item.verdict or "", wording.estimate_sentence(item, verdicts)) for item in verdicts.estimates]
     return told
 
 

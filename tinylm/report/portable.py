@@ -9,6 +9,18 @@ from typing import Any
 _FOLDERS = re.compile(r"(?<![\w.:/<])(?:~|\.{1,2})?/(?:[^\s,;'\"\[\]{}()/]+/)*(?=[\w.])")
 
 
+# Where results lie is no part of what was run, and a folder cut to its last part would name another place.
+_PLACES = re.compile(r"""\s(?:(["'])(?:root|cache|archives)=.*?\1|(?:root|cache|archives)=\S+|--root[ =]\S+)""")
+
+
+def command(line: str) -> str:
+    """A command as others may run it: without the folders of its files, and without where its results lie.
+
+    Example: ``command("tinylm sweep x data.paths=[/a/b.txt] root=/c/runs") == "tinylm sweep x data.paths=[b.txt]"``
+    """
+    return str(portable(_PLACES.sub("", line)))
+
+
 def portable(value: Any) -> Any:
     """The value with the folders of its paths left out, in texts, lists and mappings alike.
 

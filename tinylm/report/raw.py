@@ -19,7 +19,8 @@ def surroundings(runs: pd.DataFrame) -> dict[str, str]:
         ):
             values = sorted({str(value) for value in runs[column].dropna()})
             if values and column != name:
-                found[name.removeprefix("packages.")] = ", ".join(values)
+                told = "tinylm, with a hash of its source" if name == "code" else name.removeprefix("packages.")
+                found[told] = ", ".join(values)
     return found
 
 
