@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tinylm.record import write_json
+from tinylm.files import write_json
 
 
 @dataclass(frozen=True)

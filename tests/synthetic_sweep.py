@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from tinylm.record import RunRecord, write_json
+from tinylm.files import write_json
+from tinylm.record import RunRecord
 from tinylm.report.collect import collect
 from tinylm.report.compare import decide
 from tinylm.report.manifest import Manifest, read_manifest

@@ -130,8 +130,13 @@ def test_a_parquet_row_without_text_is_named(tmp_path: Path) -> None:
 
 
 def test_options_that_cannot_be(tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.txt"
+    nothing.touch()
+    (tmp_path / "some.txt").write_text("some")
+    assert texts_of(tmp_path) == ["some"], "an empty file among others is none to complain of"
     for say, make in {
         r"data\.paths: no file is '.*gone.*'": lambda: list(Files([str(tmp_path / "gone*")]).documents()),
+        r"data\.paths: .*nothing\.txt holds no text; name": lambda: list(Files([str(nothing)]).documents()),
         r"data\.paths names no file": lambda: list(Files([]).documents()),
         r"data\.heading=": lambda: Files(["x"], heading="("),
         r"data\.passage_bytes=3": lambda: Files(["x"], passage_bytes=3),

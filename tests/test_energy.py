@@ -11,7 +11,7 @@ import pytest
 from tests.commands import SMALL, text_files
 from tests.test_keys import job_of
 from tinylm.compose.execute import run_job
-from tinylm.record import write_text
+from tinylm.files import write_text
 from tinylm.runs import energy
 from tinylm.runs.energy import Energy
 

@@ -82,10 +82,12 @@ def test_any_text_and_any_bytes_come_back(kind: str, text: str, raw: bytes, spar
     made = pruned(kind, spare)
     ids = made.encode(text)
     assert made.decode(ids) == text
-    assert b"".join(made.pieces[index] for index in ids) == text.encode()
+    assert made.decode_bytes(ids) == text.encode()
     assert made.bytes_V[ids].sum() == len(text.encode())
     assert not made.specials & set(ids)
-    assert b"".join(made.pieces[made.byte_ids[byte]] for byte in raw) == raw
+    mixed = raw + text.encode() + raw
+    assert made.decode_bytes(made.encode_bytes(mixed)) == mixed
+    assert made.encode_bytes(text.encode()) == ids
     assert made.encode_batch([text, "", text]) == [ids, [], ids]
     if spare is None:
         assert ids == original(kind).encode(text)
@@ -218,10 +220,20 @@ def test_a_single_end_of_text_closes_and_a_token_that_opens_is_added(tmp_path: P
         assert one.bytes_V[ids].sum() == len(text.encode())
 
 
+@pytest.mark.parametrize("steps", [{"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}])
+def test_letters_and_accents_come_back_as_they_were_written(tmp_path: Path, steps: dict[str, Any]) -> None:
+    made = File(saved({**json.loads(form("letters")), "normalizer": steps}, tmp_path)).train(list)
+    apart = "e\u0301"
+    assert made.decode(made.encode(apart)) == apart != "\u00e9"
+    plain = File(saved(json.loads(form("letters")), tmp_path)).train(list)
+    assert made.encode("\u00e9 a b") == plain.encode("\u00e9 a b"), "composed text is what it was trained on"
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "says"),
     [
-        ("letters", {"normalizer": {"type": "NFC"}}, r"normaliser \(NFC\) changes text.*set \"normalizer\" to null"),
+        ("letters", {"normalizer": {"type": "NFKC"}}, r"normaliser \(NFKC\) changes text.*set \"normalizer\" to null"),
+        ("unigram", {"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}, "Cannot parse precompiled"),
         ("letters", {"pre_tokenizer": {"type": "WhitespaceSplit"}}, r"splitter \(WhitespaceSplit\) loses text"),
         ("letters", {"pre_tokenizer": None}, "does not cover all 256 bytes"),
         ("unigram", {"model.byte_fallback": False}, r"does not cover .*byte_fallback off"),

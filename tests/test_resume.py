@@ -19,7 +19,7 @@ from lightning.fabric.utilities.optimizer import _optimizer_to_device
 from safetensors.torch import load_file
 
 from tinylm.errors import UserError
-from tinylm.record import write_json
+from tinylm.files import write_json
 from tinylm.runs.wall import Wall
 from tinylm.train.budget import Seconds, Steps
 from tinylm.train.checkpoint import Checkpoints, place_counts

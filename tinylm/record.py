@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from tinylm.errors import UserError
+from tinylm.files import write_json
 
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"
@@ -114,38 +113,3 @@ def wall_seconds(cost: Mapping[str, Any]) -> float:
     Records of runs that went on from a checkpoint once told of their last process alone: never less than the parts.
     """
     return max(float(cost.get("wall_seconds") or 0), sum(float(cost.get(name) or 0) for name in PARTS_OF_WALL))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What a file of JSON tells that may not be there yet, or that a killed process left torn: empty then."""
-    try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Replace ``path`` by ``data`` as JSON, atomically: a reader sees the old file or the new one, never half."""
-    write_text(path, json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text``, atomically and flushed to disk."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``, atomically and flushed to disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.fchmod(handle, 0o644)  # mkstemp's files are for their owner alone; results are for colleagues too
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.calibration import coverage, errors, twins
 from benchmarks.calibration.spreads import PROJECT, real_spreads
-from tinylm.record import write_text
+from tinylm.files import write_text
 
 DOCS = PROJECT / "docs" / "evidence.md"
 BEGIN, END = "<!-- calibration: made by the command above -->", "<!-- end of calibration -->"

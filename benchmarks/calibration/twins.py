@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinylm.record import write_text
+from tinylm.files import write_text
 from tinylm.report.collect import collect
 
 TABLE = Path(__file__).with_name("twins.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -72,12 +73,14 @@ def dispatch(words: list[str]) -> int:
         print(f"tinylm: {error}", file=sys.stderr)
         return INTERRUPTED
     except KeyboardInterrupt:
+        print("tinylm: stopped; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `tinylm list runs | head` closed early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a folder that is a file, a disk that is full or may not be written
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        print(f"tinylm: {error.filename}: {error.strerror}", file=sys.stderr)
+        named = f"{error.filename}: " if error.filename is not None else ""
+        print(f"tinylm: {named}{error.strerror}", file=sys.stderr)
         return 2

@@ -11,7 +11,8 @@ from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 from tinylm.compose.ledger import locate
 from tinylm.errors import UserError
-from tinylm.record import RunRecord, write_text
+from tinylm.files import write_text
+from tinylm.record import RunRecord
 
 SHOW = """Show one run: what it is, cost and scored.
 

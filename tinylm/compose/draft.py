@@ -14,7 +14,7 @@ import yaml
 from tinylm.compose.catalogue import sweeps, variants
 from tinylm.compose.root import config_root
 from tinylm.errors import UserError, nearest
-from tinylm.record import write_text
+from tinylm.files import write_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PARTS, CONF = "my_parts", "my_conf"  # of a user outside a checkout

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_model
 from torch import Tensor
 
 from tinylm.compose import keys, schema
@@ -23,6 +21,7 @@ from tinylm.model.accounting import flops_per_token, parameters
 from tinylm.model.ffn.random_routed import RandomRouted
 from tinylm.model.lm import LanguageModel
 from tinylm.record import WEIGHTS, RunRecord
+from tinylm.runs.weights import save_weights
 
 
 def extract(key: str, domain: str, roots: Sequence[Path], out: Path) -> Path:
@@ -92,8 +91,7 @@ def _fill(part: LanguageModel, whole: LanguageModel, domain: int) -> None:
 def _write(model: LanguageModel, tokenizer: Tokenizer, record: RunRecord, folder: Path) -> None:
     """The record last, as a run's is."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(model, str(folder / f".{WEIGHTS}"))
-    os.replace(folder / f".{WEIGHTS}", folder / WEIGHTS)
+    save_weights(model, folder / WEIGHTS)
     tokenizer.save(folder / "tokenizer.json")
     record.write(folder)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tinylm.record import read_json
+from tinylm.files import read_json
 
 LINE_SECONDS = 10.0
 FRAME_SECONDS = 0.5

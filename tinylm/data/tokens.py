@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,12 +17,15 @@ import numpy as np
 import tokenizers
 
 from tinylm.data.alphabet import FALLBACK, LETTERS, Form, alphabet, pieces
+from tinylm.data.backend import parsed
 from tinylm.errors import UserError
+from tinylm.files import write_text
 
 # One process a core is how runs are spread. Threads would also make a later fork warn, or hang.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 BOS, EOS = "<|bos|>", "<|eos|>"
+_NO_UTF8 = re.compile("([\udc80-\udcff]+)")  # how Python escapes the bytes that no text stands for
 OPENING = (BOS, "<s>", "<|begin_of_text|>", "<bos>")  # names under which a special token opens a document
 CLOSING = (EOS, "</s>", "<|end_of_text|>", "<|endoftext|>", "<eos>")
 
@@ -151,9 +153,21 @@ class Tokenizer:
                 _refuse_surrogates(text)
             raise
 
+    def encode_bytes(self, content: bytes) -> list[int]:
+        """The ids of any bytes: what is UTF-8 as text, every other byte by its own id."""
+        ids: list[int] = []
+        for part in _NO_UTF8.split(content.decode(errors="surrogateescape")):
+            strays = part.encode(errors="surrogateescape") if _NO_UTF8.fullmatch(part) else b""
+            ids += [self.byte_ids[byte] for byte in strays] if strays else self.encode(part)
+        return ids
+
     def decode(self, ids: list[int]) -> str:
         """The text of ``ids``: special tokens are nothing, bytes that are no UTF-8 are U+FFFD."""
-        return b"".join(self.pieces[index] for index in ids).decode(errors="replace")
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def decode_bytes(self, ids: list[int]) -> bytes:
+        """The bytes of ``ids``; special tokens are nothing."""
+        return b"".join(self.pieces[index] for index in ids)
 
     @cached_property
     def hash(self) -> str:
@@ -162,13 +176,12 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the ``tokenizers`` library's JSON to ``path``, and the origin beside it; each whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         if self.origin is None:
             Origin.beside(path).unlink(missing_ok=True)
         else:
             origin = {"hash": self.origin.hash, "ids": self.origin.ids_V.tolist(), "report": self.origin.report}
-            _write(Origin.beside(path), json.dumps(origin))
-        _write(path, self.backend.to_str(pretty=True))
+            write_text(Origin.beside(path), json.dumps(origin))
+        write_text(path, self.backend.to_str(pretty=True))
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
@@ -178,11 +191,10 @@ class Tokenizer:
             UserError: a file is not there or is not whole.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-            backend = tokenizers.Tokenizer.from_str(text)
+            backend = parsed(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-        except Exception as error:  # the library raises nothing narrower
+        except ValueError as error:
             raise UserError(f"{path}: no tokenizer ({error}); delete the file, and it is made again") from error
         made = cls(backend)
         beside = Origin.beside(path)
@@ -200,17 +212,6 @@ def _read_origin(path: Path, vocab: int) -> Origin:
     if origin.ids_V.shape != (vocab,):
         raise UserError(f"{path}: maps {origin.ids_V.size} ids, and the tokenizer beside it has {vocab}; delete both")
     return origin
-
-
-def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _refuse_surrogates(text: str) -> None:

@@ -20,8 +20,8 @@ from tinylm.errors import UserError
 from tinylm.exchange import tokenizer as words
 from tinylm.exchange.families import FAMILIES
 from tinylm.exchange.family import Family, written
+from tinylm.files import write_text
 from tinylm.model.lm import LanguageModel
-from tinylm.record import write_text
 
 TOLERANCE = 1e-4  # of the largest logit: two orders of the same products in fp32 stay well below it
 ROWS, LONGEST = 2, 256  # of random ids that the logits are compared on
@@ -89,6 +89,7 @@ def export(model: LanguageModel, tokenizer: Tokenizer, folder: Path, card: Calla
         for name, content in texts.items():
             write_text(unfinished / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         save_file(written(model, family), unfinished / "model.safetensors", metadata={"format": "pt"})
+        (unfinished / "model.safetensors").chmod(0o644)  # the library's files are for their owner alone
         with _quiet(transformers):
             difference, largest = _compared(transformers, unfinished, model, tokenizer)
         proof = Proof(family.architecture, difference, largest, transformers.__version__)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import tokenizers
 import torch
 from torch import Tensor
 
+from tinylm.data.backend import parsed
 from tinylm.data.content import file_hash
 from tinylm.data.tokenizer.file import File
 from tinylm.data.tokens import Derived, Trainer
@@ -122,8 +122,8 @@ def _vocabulary(folder: Path) -> dict[str, int]:
     """
     path = folder / "tokenizer.json"
     try:
-        return tokenizers.Tokenizer.from_file(str(path)).get_vocab(with_added_tokens=True)
-    except Exception as error:  # the library raises nothing narrower
+        return parsed(path.read_text(encoding="utf-8")).get_vocab(with_added_tokens=True)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: no tokenizer.json ({error})") from error
 
 

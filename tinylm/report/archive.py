@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from tinylm.errors import UserError
-from tinylm.record import RunRecord, write_json, write_text
+from tinylm.files import write_json, write_text
+from tinylm.record import RunRecord
 from tinylm.report.collect import run_folders
 from tinylm.report.documents import in_blocks
 from tinylm.report.history import read_history

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from tinylm import record
-from tinylm.record import write_bytes
+from tinylm.files import write_bytes
 
 NAME = ".index.arrow"
 WORTH = 500  # runs from which on a root is given an index

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinylm.errors import UserError, nearest
-from tinylm.record import write_json
+from tinylm.files import write_json
 from tinylm.report.claim import Claim
 from tinylm.report.declaration import amendments
 

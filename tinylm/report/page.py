@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tinylm.record import write_text
+from tinylm.files import write_text
 from tinylm.report import rounds, signal, tables, wording
 from tinylm.report.archive import archive
 from tinylm.report.arms import by_arm

@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tinylm.errors import UserError
-from tinylm.record import write_text
+from tinylm.files import write_text
 from tinylm.report import wording
 from tinylm.report.claim import Claim
 from tinylm.report.ledger import energy, hours, ledger

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tinylm.record import write_json
+from tinylm.files import write_json
 from tinylm.report.claim import Equal, Expectation
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "refused"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 from torch import nn
+
+from tinylm.runs.weights import save_weights
 
 NAME = "best.safetensors"
 METRIC = "tune_bits_per_byte"
@@ -39,9 +40,7 @@ class Best:
         def scored(model: nn.Module) -> dict[str, float]:
             scores = score(model)
             if scores[METRIC] < self.least:
-                unfinished = self.path.with_name(f".{NAME}")
-                save_model(model, str(unfinished), metadata={METRIC: repr(scores[METRIC])})
-                os.replace(unfinished, self.path)
+                save_weights(model, self.path, {METRIC: repr(scores[METRIC])})
                 self.least = scores[METRIC]
             return scores
 

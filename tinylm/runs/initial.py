@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -12,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 
 from tinylm.data.prepare import Prepared, prepare
 from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
 from tinylm.evaluate.bits import BitsPerByte
 from tinylm.evaluate.evaluator import Subject
+from tinylm.files import write_json
 from tinylm.init.initialiser import Parent, Provenance, Sources, fill
 from tinylm.model.lm import LanguageModel
 from tinylm.model.shape import Shape
-from tinylm.record import WEIGHTS, RunRecord, write_json
+from tinylm.record import WEIGHTS, RunRecord
 from tinylm.runs.documents import Documents
 from tinylm.runs.failure import childless
 from tinylm.runs.parts import Elder, Parts
 from tinylm.runs.provenance import code_version
+from tinylm.runs.weights import save_weights
 from tinylm.streams import Streams
 from tinylm.train.descent import descend
 
@@ -111,9 +112,7 @@ def initialise(
         scores={name: value for said in chain for name, value in said.scores.items()},
     )
     _tell(folder, chain)
-    unfinished = folder / f".{weights.name}"
-    save_model(model, str(unfinished))
-    os.replace(unfinished, weights)
+    save_weights(model, weights)
     write_json(folder / NAME, {"code": code_version(), **asdict(initial)})
     return initial
 

@@ -12,19 +12,19 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from safetensors.torch import save_model
 
 from tinylm.data.loader import Batches
 from tinylm.data.prepare import Prepared, prepare
 from tinylm.errors import Diverged
 from tinylm.evaluate.bits import token_nats
 from tinylm.evaluate.evaluator import Subject
+from tinylm.files import write_json
 from tinylm.model.accounting import counter, flops_per_token, parameters, vocabulary_share
 from tinylm.model.freezing import freeze
 from tinylm.model.lm import LanguageModel
 from tinylm.model.meta import meta
 from tinylm.model.shape import Solved, solve
-from tinylm.record import WEIGHTS, RunRecord, write_json
+from tinylm.record import WEIGHTS, RunRecord
 from tinylm.runs.allocator import keep_memory
 from tinylm.runs.best import Best
 from tinylm.runs.documents import Documents
@@ -38,6 +38,7 @@ from tinylm.runs.provenance import environment
 from tinylm.runs.routing import layers
 from tinylm.runs.wall import Wall
 from tinylm.runs.watch import Watch
+from tinylm.runs.weights import save_weights
 from tinylm.streams import Streams
 from tinylm.train.fit import fit
 from tinylm.train.journal import Journal
@@ -227,9 +228,7 @@ class _Run:
 
     def _keep(self, model: LanguageModel, prepared: Prepared) -> None:
         if self.parts.settings.keep != "nothing":
-            unfinished = self.folder / f".{WEIGHTS}"
-            save_model(model, str(unfinished))
-            os.replace(unfinished, self.folder / WEIGHTS)
+            save_weights(model, self.folder / WEIGHTS)
             prepared.tokenizer.save(self.folder / "tokenizer.json")
 
     def _clean(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tinylm.record import read_json, write_json
+from tinylm.files import read_json, write_json
 
 NAME = "wall.json"  # beside status.json while the run is unfinished
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from tinylm.batch import IGNORE, Batch
 from tinylm.data.units import Reading, Units
 from tinylm.errors import UserError
-from tinylm.record import read_json, write_bytes, write_json
+from tinylm.files import read_json, write_bytes, write_json
 from tinylm.streams import Streams
 from tinylm.train.budget import Plan
 from tinylm.train.recipe import Batches

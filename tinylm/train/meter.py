@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from tinylm.record import write_json, write_text
+from tinylm.files import write_json, write_text
 from tinylm.train.budget import Plan
 from tinylm.train.journal import Journal
 

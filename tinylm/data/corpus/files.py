@@ -64,10 +64,17 @@ class Files(Corpus):
         return {"paths": _content("data.paths", self.paths), "held_out": held_out}
 
     def _read(self, option: str, patterns: list[str]) -> Iterator[Document]:
-        for path in _found(option, patterns):
+        empty = True
+        paths = _found(option, patterns)
+        for path in paths:
             running = file_format(path) == "text"
             rows = read_rows(path, self.text_field, self.domain_field)
-            yield from self.segmenter.documents(rows, str(path), running)
+            for document in self.segmenter.documents(rows, str(path), running):
+                empty = False
+                yield document
+        if empty:
+            more = f" nor do the {len(paths) - 1} others" if len(paths) > 1 else ""
+            raise UserError(f"{option}: {paths[0]} holds no text{more}; name a file that does")
 
 
 def _content(option: str, patterns: list[str]) -> str:
@@ -85,7 +92,8 @@ def _found(option: str, patterns: list[str]) -> list[Path]:
         matches = [full] if os.path.isfile(full) else glob.glob(full, recursive=True)
         files = [match for match in matches if os.path.isfile(match)]
         if not files:
-            raise UserError(f"{option}: no file is {pattern!r} (looked in {os.getcwd()}); give a file or a glob")
+            looked = "" if os.path.isabs(os.path.expanduser(pattern)) else f" (looked in {os.getcwd()})"
+            raise UserError(f"{option}: no file is {pattern!r}{looked}; give a file or a glob")
         found.update(files)
     folder = os.path.commonpath([os.path.dirname(name) for name in found])
     return sorted((Path(name) for name in found), key=lambda path: path.relative_to(folder).parts)

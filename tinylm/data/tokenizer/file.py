@@ -9,6 +9,7 @@ from typing import Any
 
 import tokenizers
 
+from tinylm.data.backend import parsed
 from tinylm.data.content import file_hash
 from tinylm.data.prune import basis
 from tinylm.data.tokens import BOS, CLOSING, EOS, OPENING, Texts, Tokenizer, Trainer
@@ -19,9 +20,9 @@ class File(Trainer):
     """A ``tokenizer.json`` of the ``tokenizers`` library, such as a Hugging Face model has; no text is read.
 
     It has to be exact: BPE or Unigram, byte-level or with byte fallback, and no normaliser that changes text. It is
-    changed in these points: no blank is put before a text, for it would stand for no byte; texts are neither cut nor
-    padded; where it has no special token that opens or closes a document, ``<|bos|>`` or ``<|eos|>`` is added as its
-    last id. (Where one token does both, as in GPT-2, it closes.)
+    changed in these points: no blank is put before a text, for it would stand for no byte; letters and accents are not
+    composed (NFC, as in Qwen2's); texts are neither cut nor padded; where it has no special token that opens or closes
+    a document, ``<|bos|>`` or ``<|eos|>`` is added as its last id. (Where one token does both, as in GPT-2, it closes.)
 
     Args:
         path: the file.
@@ -54,11 +55,11 @@ class File(Trainer):
 def _adopted(path: Path, digest: str) -> Tokenizer:
     """The tokenizer at ``path``, whose content has the hash ``digest``; the jobs of a sweep mostly share one."""
     try:
-        backend = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
+        backend = parsed(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UserError(f"tokenizer.path={path}: no tokenizer.json ({error})") from error
     form = json.loads(backend.to_str())
-    form |= {"truncation": None, "padding": None}
+    form |= {"truncation": None, "padding": None, "normalizer": _as_written(form["normalizer"])}
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         form[part] = _without_prefix(form[part])
     backend = tokenizers.Tokenizer.from_str(json.dumps(form))
@@ -68,6 +69,16 @@ def _adopted(path: Path, digest: str) -> Tokenizer:
         return Tokenizer(backend)
     except UserError as error:
         raise UserError(f"tokenizer.path={path}: {error}") from error
+
+
+def _as_written(node: Any) -> Any:
+    """A normaliser that does not compose letters and accents: a text would not come back as it was written."""
+    if node is None or node["type"] == "NFC":
+        return None
+    if "normalizers" not in node:
+        return node
+    steps = [step for step in map(_as_written, node["normalizers"]) if step is not None]
+    return {**node, "normalizers": steps} if steps else None
 
 
 def _without_prefix(node: Any) -> Any:
