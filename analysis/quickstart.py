@@ -13,7 +13,7 @@
 # %% [markdown]
 # # A sweep, redrawn
 #
-# `tinylm sweep quickstart` leaves a folder of runs. `tinylm.collect` reads it as a table with a row a run,
+# `tinylm sweep quickstart` leaves a folder of runs. `tinylm.arms` reads them as a table with a row a run,
 # `tinylm.history` as a long table of learning curves; everything below is pandas and matplotlib on these two.
 # Open it with `jupytext --to ipynb analysis/quickstart.py`, or in an editor that knows `# %%`.
 
@@ -24,7 +24,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import tinylm
-from tinylm.report.arms import by_arm
 from tinylm.report.manifest import read_manifest
 
 # %% [markdown]
@@ -45,9 +44,8 @@ print(f"{name} of {root}")
 # ## Every run
 
 # %%
-manifest = read_manifest(name, root)
-claim = manifest.claim
-runs = by_arm(tinylm.collect(root), manifest).query("stage == 'compare'")
+claim = read_manifest(name, root).claim
+runs = tinylm.arms(name, root).query("stage == 'compare'")
 runs[["label", "seed", "status", claim.metric, "accounting.parameters.total", "cost.tokens", "cost.seconds"]]
 
 # %% [markdown]

@@ -130,7 +130,23 @@ def test_all_bad_jobs_of_a_sweep_are_named_before_any_training(
     assert "4 of 6 jobs cannot run" in said
     assert "'x' is not an int" in said
     assert "'y' is not an int" in said
+    assert main.dispatch([*words[:-2], "seed=0,1", "budget.amount=0"]) == 2
+    assert capfd.readouterr().err == "tinylm: none of the 2 jobs can run: budget.amount: 0 is not a positive number\n"
     assert not list(tmp_path.glob("runs/*/"))
+
+
+def test_an_arm_is_not_compared_with_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    twin = "claim.arms.swiglu.overrides=['model/ffn=gelu','shape.hidden=128']"
+    words = [*text_files(tmp_path / "text"), f"root={tmp_path}/runs", twin]
+    for more in (["--plan"], []):
+        assert main.dispatch(["sweep", "smoke", *words, *more]) == 2
+        assert "claim.arms.swiglu: its runs are those of gelu, which it is compared with" in capfd.readouterr().err
+    assert not list(tmp_path.glob("runs/*/"))
+
+
+def test_an_option_of_the_wrong_kind_of_command_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.dispatch(["report", "quickstart", "root=elsewhere"]) == 2
+    assert "unrecognized arguments: root=elsewhere; did you mean --root elsewhere;" in capfd.readouterr().err
 
 
 def test_a_run_is_shown_found_sampled_and_pruned(tmp_path: Path) -> None:

@@ -123,12 +123,12 @@ def test_a_domain_that_an_evaluator_names_is_checked_before_training() -> None:
     from tinylm.compose.rehearsal import rehearse
 
     words = [*SMALL, "data=code_and_prose", *PROBES]
-    assert rehearse([job_of(*words, *GROUPS, "evaluate.probes.domain=prose")]) == []
+    assert rehearse(job_of(*words, *GROUPS, "evaluate.probes.domain=prose")) is None
     for model, said in [
         (GROUPS, "evaluate.probes.domain songs: the model knows no such domain, but code, prose"),
         ([], "evaluate.probes.domain songs: the model routes by no domain; leave it out"),
     ]:
-        assert rehearse([job_of(*words, *model, "evaluate.probes.domain=songs")]) == [said]
+        assert rehearse(job_of(*words, *model, "evaluate.probes.domain=songs")) == said
 
 
 def test_layers_are_chosen_by_a_parents_loss_on_text_of_domains(texts: Path, tmp_path: Path) -> None:

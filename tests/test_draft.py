@@ -62,6 +62,7 @@ def test_every_group_of_classes_has_a_draft(group: str, tmp_path: Path) -> None:
     assert not re.search(r"arXiv:? ?\d", (ast.get_docstring(drawn) or "").split("Args:")[0]), (
         "the source of another is not its own"
     )
+    assert "activation" not in {node.name for node in ast.walk(drawn) if isinstance(node, ast.FunctionDef)}
     ast.parse(test)
 
 

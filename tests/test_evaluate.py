@@ -456,6 +456,7 @@ def test_what_sees_later_tokens_in_evaluation_is_not_scored(monkeypatch: pytest.
     monkeypatch.setenv("TINYLM_ALLOW", __name__.split(".")[0])
     from tests.test_keys import job_of
 
-    (line,) = rehearse([job_of(f"model.ffn._target_={__name__}.Peeking", "shape.parameters=null", "shape.width=64")])
+    line = rehearse(job_of(f"model.ffn._target_={__name__}.Peeking", "shape.parameters=null", "shape.width=64"))
+    assert line is not None
     assert re.match(said, line)
     assert "\n" not in line

@@ -174,5 +174,6 @@ def test_a_run_tells_its_gap_and_its_exposures(tmp_path: Path) -> None:
 
 
 def test_a_floor_of_text_without_a_law_is_refused_before_training(tmp_path: Path) -> None:
-    (said,) = rehearse([job_of("evaluate=floor", *text_files(tmp_path))])
+    said = rehearse(job_of("evaluate=floor", *text_files(tmp_path)))
+    assert said is not None
     assert "evaluate.floor: the probabilities of this text are not known; take data=world" in said

@@ -45,7 +45,8 @@ def test_a_frozen_run_has_a_key_of_its_own_and_its_parent_has_not(tmp_path: Path
     child = job_of(*text, "init=inherit", "init.parent.overrides=[]", "freeze=[embedding.*]")
     assert child.parent is not None
     assert child.parent.key == key_of(*text)
-    (said,) = rehearse([job_of(*text, "freeze=[blocks.9.*]")])
+    said = rehearse(job_of(*text, "freeze=[blocks.9.*]"))
+    assert said is not None
     assert "no parameter is called 'blocks.9.*'" in said
 
 

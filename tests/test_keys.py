@@ -63,7 +63,7 @@ def test_a_tokenizer_counts_by_its_content(tmp_path: Path) -> None:
 
     covering = [*nested, f"tokenizer.of.path={paths[0]}", "tokenizer.vocab=null", "tokenizer.coverage=0.9"]
     job = job_of(*text, *covering)
-    assert rehearse([job]) == []
+    assert rehearse(job) is None
     assert planned_shape(job).note.endswith("if 600 of at most 600 ids are kept")
     job = job_of(*text, "tokenizer=pruned", "tokenizer.of.vocab=400", "tokenizer.vocab=300")
     assert job.identity["tokenizer"]["of"] == job_of(*text, "tokenizer.vocab=400").identity["tokenizer"]

@@ -27,5 +27,9 @@ def test_run_sweep_collect_compare_load(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(tinylm.history("runs")["name"]) >= {"loss", "learning_rate", "tune_bits_per_byte"}
     (comparison,) = tinylm.compare("smoke", "runs").comparisons
     assert comparison.verdict == "refused"  # one seed, where two were declared
+    assert "1 of 2 declared pairs" in str(tinylm.compare("smoke", "runs"))
+    placed = tinylm.arms("smoke", "runs")
+    assert set(placed["arm"]) == {"gelu", "swiglu"}
+    assert placed["bits_per_byte"].notna().all()
     with pytest.raises(UserError, match="did you mean 'swiglu'"):
         tinylm.run("model/ffn=swglu")

@@ -312,10 +312,9 @@ def test_a_run_tells_what_it_took_of_a_checkpoint(tmp_path: Path) -> None:
     (origin,) = (tmp_path / "cache" / "tokenizers").rglob("*.origin.json")
     assert told["kept"]["ids"] == spans(json.loads(origin.read_text())["ids"])
     assert told["tensors"]["blocks.1.ffn.up.weight"]["from"] == "blocks.2.ffn.up.weight"
-    misfit = rehearse([job_of(*words, "model/ffn=gelu")])
-    assert "is GELU in the child" in misfit[0]
+    assert "is GELU in the child" in (rehearse(job_of(*words, "model/ffn=gelu")) or "")
     (checkpoint / "config.json").write_text('{"model_type": "bert"}')
-    assert "a model of type 'bert' is not known" in rehearse([job_of(*words)])[0]
+    assert "a model of type 'bert' is not known" in (rehearse(job_of(*words)) or "")
 
 
 def test_a_key_holds_the_content_and_not_the_place(tmp_path: Path) -> None:

@@ -219,10 +219,11 @@ def test_a_task_can_be_scored_on_a_model_of_other_text(tmp_path: Path) -> None:
     from tinylm.compose.rehearsal import rehearse
 
     text = text_files(tmp_path)
-    (said,) = rehearse([job_of(*text, "evaluate=probes")])
+    said = rehearse(job_of(*text, "evaluate=probes"))
+    assert said is not None
     assert "data=probe" in said
     assert "\n" not in said
     job = job_of(*text, "evaluate=bits_other_probes", "data/task@evaluate.probes.corpus.task=induction")
-    assert rehearse([job]) == []
+    assert rehearse(job) is None
     assert job.config["data"]["_target_"].endswith("Files")
     assert job.config["evaluate"]["probes"]["corpus"]["task"]["_target_"].endswith("Induction")

@@ -460,7 +460,7 @@ def test_wrong_rounds_are_named_before_training(store: TokenStore, tmp_path: Pat
 
 def test_rounds_that_do_not_fit_are_found_before_a_parent_is_trained(tmp_path: Path) -> None:
     def said(*words: str) -> str:
-        return "".join(rehearse([job_of("shape=smoke", "rounds=selected", *words)]))
+        return rehearse(job_of("shape=smoke", "rounds=selected", *words)) or ""
 
     text = text_files(tmp_path)
     assert "rounds need planned steps" in said(*text, "budget=seconds")

@@ -7,7 +7,8 @@ From Python, without the command line::
     tinylm.run("model/ffn=gelu", "seed=3")        # as `tinylm run ...`; its RunRecord
     tinylm.collect("runs")                        # a frame, one row a run
     tinylm.history("runs")                        # a long frame of curves
-    tinylm.compare("quickstart", "runs")          # verdicts
+    tinylm.arms("quickstart", "runs")             # the same of one sweep, with arm, label and stage
+    print(tinylm.compare("quickstart", "runs"))   # verdicts
     model, tokenizer = tinylm.load("3f2a")
 
 Each name is imported when it is first used, so reading results needs no torch.
@@ -22,12 +23,13 @@ _ROOMS = {
     "run": "tinylm.compose.notebook",
     "sweep": "tinylm.compose.notebook",
     "load": "tinylm.compose.load",
+    "arms": "tinylm.report.arms",
     "collect": "tinylm.report.collect",
     "history": "tinylm.report.history",
     "compare": "tinylm.report.compare",
 }
 
-__all__ = ["collect", "compare", "history", "load", "run", "sweep"]  # found by __getattr__
+__all__ = ["arms", "collect", "compare", "history", "load", "run", "sweep"]  # found by __getattr__
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
+from tinylm.errors import UserError
 
 LIST = """List what there is.
 
@@ -41,13 +45,38 @@ def _runs(options: argparse.Namespace) -> int:
     if frame is None or frame.empty:
         print("no run has ended yet; start with: tinylm sweep quickstart")
         return 0
-    print(f"{'key':<16}  {'status':<8}  {'seed':>5}  {'bits/byte':>9}  {'parameters':>11}  sweeps")
+    places = _places([name for names in frame["sweeps"] for name in names or []], where)
+    print(f"{'key':<16}  {'status':<8}  {'seed':>5}  {'bits/byte':>9}  {'parameters':>11}  what it is of a sweep")
     for row in frame.to_dict("records"):
-        score, total = row.get("bits_per_byte"), row.get("accounting.parameters.total")
-        shown = f"{score:.4f}" if score is not None and score == score else "-"
-        size = f"{int(total):,}" if total is not None and total == total else "-"
-        names = ", ".join(row["sweeps"] or [])
-        print(f"{row['key']:<16}  {row['status']:<8}  {row['seed']:>5}  {shown:>9}  {size:>11}  {names}")
+        score, tuned, total = (
+            row.get(name) for name in ("bits_per_byte", "tune_bits_per_byte", "accounting.parameters.total")
+        )
+        shown = f"{score:.4f}" if _known(score) else f"{tuned:.4f}*" if _known(tuned) else "-"
+        size = f"{total:,.0f}" if _known(total) else "-"
+        told = ", ".join(places.get((name, row["key"]), name) for name in row["sweeps"] or [])
+        print(f"{row['key']:<16}  {row['status']:<8}  {row['seed']:>5}  {shown:>9}  {size:>11}  {told}")
+    print("* of the tune split")
     for warning in frame.attrs.get("warnings", []):
         print(f"warning: {warning}")
     return 0
+
+
+def _places(names: Iterable[str], where: Sequence[Path]) -> dict[tuple[str, str], str]:
+    """(sweep, key) -> what the run is there, such as ``depth_width: d8 tune optim.lr=0.002``."""
+    from tinylm.report.manifest import read_manifest
+
+    found: dict[tuple[str, str], str] = {}
+    for name in dict.fromkeys(names):
+        try:
+            jobs = read_manifest(name, *where).jobs
+        except UserError:
+            continue  # a sweep whose manifest is gone or torn: its name alone is told
+        for job in jobs:
+            params = [f"{key}={value}" for key, value in job.params.items()]
+            told = " ".join([job.arm, *[job.stage] * (job.stage != "compare"), *params])
+            found[name, job.key] = f"{found[name, job.key]} + {told}" if (name, job.key) in found else f"{name}: {told}"
+    return found
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value == value

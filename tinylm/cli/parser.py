@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import NoReturn
 
 from tinylm.errors import UserError
@@ -20,4 +21,12 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UserError: always.
         """
-        raise UserError(f"{message}; see {self.prog} --help")
+        stray = message.rpartition(" ")[2] if "unrecognized" in message else ""
+        hint = _as_option(stray, self._option_string_actions)
+        raise UserError(f"{message}{hint}; see {self.prog} --help")
+
+
+def _as_option(word: str, options: Iterable[str]) -> str:
+    """``root=runs`` is how `tinylm run` and `sweep` are told; what only reads results has options."""
+    name, given, value = word.partition("=")
+    return f"; did you mean --{name} {value}" if given and f"--{name}" in options else ""

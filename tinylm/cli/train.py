@@ -109,8 +109,13 @@ def _invoke(options: argparse.Namespace, flags: list[str], first: list[str], wor
 
 
 def _spelled_out(word: str) -> str:
-    """``launcher=serial`` is short for ``hydra/launcher=serial``, ``evaluate.tasks`` for ``evaluate.lm_eval.tasks``."""
-    for short, long in (("launcher=", "hydra/launcher="), ("evaluate.tasks=", "evaluate.lm_eval.tasks=")):
+    """``launcher=serial`` is short for ``hydra/launcher=serial``, ``launcher.workers`` for ``hydra.launcher.workers``,
+    ``evaluate.tasks`` for ``evaluate.lm_eval.tasks``."""
+    for short, long in (
+        ("launcher=", "hydra/launcher="),
+        ("launcher.", "hydra.launcher."),
+        ("evaluate.tasks=", "evaluate.lm_eval.tasks="),
+    ):
         if word.startswith(short):
             return long + word.removeprefix(short)
     return word

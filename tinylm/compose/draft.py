@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import keyword
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,16 +213,19 @@ def _class(source: Path, old: str, new: str, target: str) -> str:
         '    """',
     ]
     lines = text.splitlines()
+    for item in kept.body:  # `activation` says that two classes are one function, which a copy is not for long
+        if isinstance(item, ast.FunctionDef) and item.name == "activation":
+            del lines[item.decorator_list[0].lineno - 1 : (item.end_lineno or item.lineno) + 1]
     for node, instead in ((kept.body[0], docstring), (tree.body[0], ['"""TODO: what it is, in a line."""'])):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines[node.lineno - 1 : node.end_lineno] = instead
     return re.sub(rf"(?<![\w.]){old}\b", new, "\n".join(lines)).replace(f".{new}`", f".{old}`") + "\n"
 
 
-def _named(name: str, known: object) -> None:
+def _named(name: str, known: Container[str]) -> None:
     if not NAME.fullmatch(name):
         raise UserError(f"{name!r} is no name for a file of ours: small letters, digits and _, such as my_variant")
-    if name in known:  # type: ignore[operator]
+    if name in known:
         raise UserError(f"{name}: there is one of that name; take another")
 
 

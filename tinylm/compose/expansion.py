@@ -128,14 +128,22 @@ class Expander:
             try:
                 jobs.append(keys.job(self.loader.load_sweep_config(self.config, role.overrides)))
             except (UserError, HydraException, OmegaConfBaseException, ValueError) as error:
-                wrong.append(f"{' '.join(role.overrides)}: {readable(error)}")
+                wrong.append((" ".join(role.overrides), readable(error)))
         if not wrong:
-            from tinylm.compose.rehearsal import rehearse
+            from tinylm.compose.rehearsal import faults
 
-            wrong = rehearse(jobs)
+            wrong = [(" ".join(job.overrides), said) for job, said in faults(jobs)]
         if wrong:
-            distinct = list(dict.fromkeys(wrong))
-            more = f"\n... and {len(distinct) - SHOWN_ERRORS} more" if len(distinct) > SHOWN_ERRORS else ""
-            count = f"{len(wrong)} of {len(roles)} jobs cannot run:\n" if len(roles) > 1 else ""
-            raise UserError(count + "\n".join(distinct[:SHOWN_ERRORS]) + more)
+            raise UserError(_told(wrong, len(roles)))
         return jobs
+
+
+def _told(wrong: Sequence[tuple[str, str]], planned: int) -> str:
+    """Every fault, with the jobs that have it; a fault of all of them once."""
+    if planned == 1:
+        return wrong[0][1]
+    if len(wrong) == planned and len({said for _, said in wrong}) == 1:
+        return f"none of the {planned} jobs can run: {wrong[0][1]}"
+    distinct = list(dict.fromkeys(f"{job}: {said}" for job, said in wrong))
+    more = f"\n... and {len(distinct) - SHOWN_ERRORS} more" if len(distinct) > SHOWN_ERRORS else ""
+    return f"{len(wrong)} of {planned} jobs cannot run:\n" + "\n".join(distinct[:SHOWN_ERRORS]) + more

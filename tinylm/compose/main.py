@@ -87,9 +87,8 @@ def _run_here(config: DictConfig) -> dict[str, Any]:
     if record is None:
         from tinylm.compose.rehearsal import rehearse
 
-        wrong = rehearse([job])
-        if wrong:
-            raise UserError(wrong[0])
+        if (wrong := rehearse(job)) is not None:
+            raise UserError(wrong)
         alone = HydraConfig.get().mode != RunMode.MULTIRUN  # a sweep has run the parents, or tried to
         if alone:
             _refuse_barren(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinylm.compose.keys import Job
@@ -22,8 +22,14 @@ from tinylm.train.budget import Seconds, Steps
 from tinylm.train.curriculum import ends
 
 
-def rehearse(jobs: list[Job]) -> list[str]:
-    """What would keep ``jobs`` from running: a line each. Builds the parts and solves the shapes; trains nothing."""
+def rehearse(job: Job) -> str | None:
+    """What would keep ``job`` from running; None where nothing would."""
+    found = faults([job])
+    return found[0][1] if found else None
+
+
+def faults(jobs: Sequence[Job]) -> list[tuple[Job, str]]:
+    """The jobs that cannot run, each with why. Builds the parts and solves the shapes; trains nothing."""
     wrong = []
     known: dict[str, str | None] = {}  # of parents, which many children share
     for job in jobs:
@@ -33,7 +39,7 @@ def rehearse(jobs: list[Job]) -> list[str]:
         inherited = [f"its parent: {known[elder.key]}" for elder in job.ancestors() if known[elder.key]]
         said = inherited[0] if inherited else _wrong_with(job)
         if said is not None:
-            wrong.append(f"{' '.join(job.overrides)}: {said}" if len(jobs) > 1 else said)
+            wrong.append((job, said))
     return wrong
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -213,6 +213,8 @@ def _run_stage(
         distinct.setdefault(task.key, (task, role))
     todo = [(t, r) for t, r in distinct.values() if not ledger.ended(ledger.find(t.key, expander.roots), t.config)]
     root = expander.roots[0]
+    if claim is not None:
+        _refuse_twins(claim, {(role.arm, role.seed): task.key for task, role in zip(jobs, roles, strict=True)})
     if manifest is not None:
         manifest.jobs.extend(
             Entry(task.key, role.arm, role.stage, role.seed, role.params, role.overrides)
@@ -240,7 +242,10 @@ def _run_stage(
         ready = len(elders.jobs) - len(elders.todo)
         print(f"parents: {len(elders.jobs)} runs, {ready} done, {len(elders.todo)} to do", file=sys.stderr)
     done = len(distinct) - len(todo)
-    print(f"{outcome.name or 'multirun'}: {len(distinct)} runs, {done} done, {len(todo)} to do", file=sys.stderr)
+    begun = sum((task.folder / "checkpoint").is_dir() for task, _ in todo)
+    stage = "tuning: " if roles and roles[0].stage == "tune" else ""
+    left = f"{len(todo)} to do" + (f", {begun} of them begun" if begun else "")
+    print(f"{outcome.name or 'multirun'}: {stage}{len(distinct)} runs, {done} done, {left}", file=sys.stderr)
     for batch in _batches(elders.todo if elders else [], [role.overrides for _, role in todo], launcher):
         launcher.launch(batch, initial_job_idx=0)
     if manifest is not None:
@@ -249,6 +254,21 @@ def _run_stage(
         record = ledger.find(key, expander.roots)
         outcome.statuses[key] = record.status if record else "missing"
     return True
+
+
+def _refuse_twins(claim: Claim, keys_of: Mapping[tuple[str, int], str]) -> None:
+    """Refuse to compare an arm with itself, before it is trained for nothing.
+
+    Raises:
+        UserError: all runs of two compared arms are the same.
+    """
+    for variant, against in claim.comparisons.items():
+        pairs = [(key, keys_of.get((against, seed))) for (arm, seed), key in keys_of.items() if arm == variant]
+        if pairs and all(mine == other for mine, other in pairs):
+            raise UserError(
+                f"claim.arms.{variant}: its runs are those of {against}, which it is compared with; "
+                "its overrides make no difference"
+            )
 
 
 def _parents(

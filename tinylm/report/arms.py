@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tinylm.report.claim import Claim
-from tinylm.report.manifest import Manifest
+from tinylm.report.collect import collect
+from tinylm.report.manifest import Manifest, read_manifest
+
+
+def arms(name: str, *roots: str | Path) -> pd.DataFrame:
+    """A sweep's runs with their place in it: ``arm``, ``label``, ``stage`` and ``params`` beside all of `collect`.
+
+    Example: ``arms("depth_width", "runs").query("stage == 'compare'").groupby("label")["bits_per_byte"].mean()``
+
+    Raises:
+        UserError: no root has the sweep.
+    """
+    manifest = read_manifest(name, *roots)
+    return by_arm(collect(*roots, keys=manifest.needed), manifest)
 
 
 def by_arm(runs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:

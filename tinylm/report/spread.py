@@ -10,8 +10,10 @@ from pathlib import Path
 from tinylm.errors import UserError
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect
+from tinylm.report.guards import Run
 from tinylm.report.manifest import Manifest, read_manifest
 from tinylm.report.pairing import Pairing
+from tinylm.report.wording import amount
 
 _ENOUGH = 3  # seeds from which a standard deviation is taken
 
@@ -22,7 +24,7 @@ class Spread:
 
     Fields:
         sd: in the metric's unit.
-        source: the sweep that it comes from.
+        source: the sweep that it comes from, with the size and the text of its runs.
         provisional: not measured on pairs of this factor: √2 times the spread of a past sweep's noisiest arm.
     """
 
@@ -50,20 +52,33 @@ def past_spread(claim: Claim, roots: Sequence[str | Path]) -> Spread | None:
         past = manifest.claim
         assert past is not None
         for variant, against in past.comparisons.items():
-            found = Pairing.of(variant, against, past, manifest, rows).difference
-            if found is None or found.n < _ENOUGH or found.sd == 0:
+            pairing = Pairing.of(variant, against, past, manifest, rows)
+            found = pairing.difference
+            if pairing.refusals or found is None or found.n < _ENOUGH or found.sd == 0:
                 continue
             if found.method == "paired t" and set(past.factor) == set(claim.factor):
-                measured.append(Spread(found.sd, manifest.name, provisional=False))
+                told = _scale(manifest, [rows[key] for key in pairing.keys])
+                measured.append(Spread(found.sd, told, provisional=False))
         for arm in past.arms:
-            scores = [rows[key].get(past.metric) for key in manifest.keys(arm).values() if key in rows]
+            ran = [rows[key] for key in manifest.keys(arm).values() if key in rows]
+            scores = [row.get(past.metric) for row in ran]
             sd = _sd([float(value) for value in scores if value is not None and math.isfinite(value)])
             known = guessed.get(manifest.name)
             if sd > 0 and (known is None or sd * math.sqrt(2) > known.sd):
-                guessed[manifest.name] = Spread(sd * math.sqrt(2), manifest.name, provisional=True)
+                guessed[manifest.name] = Spread(sd * math.sqrt(2), _scale(manifest, ran), provisional=True)
     if measured or not guessed:
         return max(measured, key=lambda item: item.sd, default=None)
     return sorted(guessed.values(), key=lambda item: item.sd)[len(guessed) // 2]
+
+
+def _scale(manifest: Manifest, runs: Sequence[Run]) -> str:
+    """A sweep with its size and its text: spreads of other sizes and texts are others."""
+    facts = []
+    for column, noun in (("accounting.parameters.total", "parameters"), ("cost.tokens", "tokens")):
+        values = [float(run[column]) for run in runs if run.get(column) is not None]
+        if values:
+            facts.append(f"{amount(math.fsum(values) / len(values))} {noun}")
+    return manifest.name + (f" ({', '.join(facts)} a run)" if facts else "")
 
 
 def past_gains(claim: Claim, roots: Sequence[str | Path]) -> list[list[float]]:

@@ -196,6 +196,12 @@ class Verdicts:
     trends: list[Trend] = field(default_factory=list)
     amended: bool = False
 
+    def __str__(self) -> str:
+        """The table that ends a sweep in a terminal, with reasons and warnings."""
+        from tinylm.report.tables import terminal_table  # and with it pandas
+
+        return terminal_table(self)
+
     def as_json(self) -> dict[str, Any]:
         """Plain data with null for what is missing; never NaN."""
         data = _plain(dataclasses.asdict(self))

@@ -60,7 +60,7 @@ class Budget(ABC):
 
     def __init__(self, amount: float) -> None:
         if not amount > 0 or math.isinf(amount):
-            raise UserError(f"budget.amount: {amount} is not a positive number")
+            raise UserError(f"budget.amount: {amount:g} is not a positive number")
         self.amount = amount
 
     @abstractmethod
