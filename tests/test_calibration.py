@@ -29,6 +29,12 @@ def test_families_like_real_ones_without_effects_rarely_claim_one() -> None:
     assert not too_many(whole), whole
 
 
+def test_scores_in_steps_rarely_claim_what_is_not_there() -> None:
+    """Pairs that all differ by one step have no spread; with a p of 0 for them 20% of these families claim one."""
+    found = errors.false_claims_in_steps(20, 2, 4, 150)
+    assert not too_many(found), found
+
+
 def test_without_the_family_far_more_families_would_claim_one() -> None:
     """What the count above would show if each comparison were tested alone at 20%: the count can fail."""
     spread = next(iter(real_spreads()))

@@ -567,7 +567,7 @@ def test_degenerate_input_has_a_sensible_answer(sweep: Sweep, d4: Any, d8: Any, 
 
 
 def test_a_metric_that_moves_in_steps_makes_no_false_claims() -> None:
-    """Two seeds of a benchmark of 20 items: one family in nine has differences without a spread."""
+    """Two seeds of a benchmark of 20 items: one comparison in eleven has differences without a spread."""
     rng = np.random.default_rng(0)
     draws = rng.binomial(20, 0.5, (3000, 2, 2)) / 20
     found = [paired(dict(enumerate(a)), dict(enumerate(b))) for a, b in draws]

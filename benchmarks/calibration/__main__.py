@@ -1,6 +1,6 @@
 """``python -m benchmarks.calibration``: the engine's error rates, power and coverage as a table.
 
-It takes about four minutes of one core; the twins were trained once (``--train``) and their scores are kept.
+It takes about twelve minutes of one core; the twins were trained once (``--train``) and their scores are kept.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ def tables(families: int, rounds: int, slow_rounds: int) -> str:
     """
     trained = twins.scores()
     false = [errors.false_claims(spread, n, families) for spread in real_spreads() for n in (3, 5)]
+    false += [errors.false_claims(spread.alone(), 3, families) for spread in real_spreads()]
+    false += [errors.false_claims_in_steps(20, n, 4, families) for n in (2, 3, 5)]
     false += [errors.false_claims_of_drawn_twins(trained, n, 4, families) for n in (3, 5, 10)]
     false += [errors.false_claims_of_twins(trained)]
     equal = [errors.false_equivalences(trained, n, 4, families) for n in (3, 5, 10)]
     _say("false claims")
     power = [count for n in coverage.SIZES for count in errors.found_effects(trained, n, families)]
+    power += [count for n in (3, 5) for count in errors.found_effects(trained, n, families, comparisons=3)]
     _say("planted effects")
     covered = list(coverage.coverage(rounds, slow_rounds))
     _say("coverage")

@@ -54,6 +54,16 @@ def false_claims(spread: Spread, n: int, families: int, seed: int = 0) -> Count:
     return Count(f"as {spread.sweep}: {arms - 1} arms against the first, n = {n}", hits, families, 0.05)
 
 
+def false_claims_in_steps(items: int, n: int, arms: int, families: int, seed: int = 0) -> Count:
+    """Families scored by a benchmark of so many items, half of them right: in steps, so seeds often agree."""
+    rng = np.random.default_rng([seed, items, n, arms])
+    hits = 0
+    for _ in range(families):
+        scores_AN = rng.binomial(items, 0.5, (arms, n)) / items
+        hits += _claims({f"a{place}": list(map(float, own)) for place, own in enumerate(scores_AN)}, 1e-3 / items)
+    return Count(f"right answers of {items}: {arms - 1} comparisons, n = {n}", hits, families, 0.05)
+
+
 def false_claims_of_twins(twins: Sequence[float], n: int = 3) -> Count:
     """Real A/A comparisons: trained models that differ in their seed alone, in two arms of n, none used twice."""
     delta = float(np.std(twins, ddof=1)) * _NO_ROOM
@@ -86,21 +96,24 @@ def false_equivalences(twins: Sequence[float], n: int, arms: int, families: int,
     return Count(f"drawn from trained twins: {arms - 1} comparisons, n = {n}", hits, families, 0.05)
 
 
-def found_effects(twins: Sequence[float], n: int, rounds: int, seed: int = 0) -> Iterable[Count]:
+def found_effects(twins: Sequence[float], n: int, rounds: int, comparisons: int = 1, seed: int = 0) -> Iterable[Count]:
     """Effects of 0.5, 1 and 2 times the minimum detectable one, added to the real scores of twins: how many are found.
 
-    The plan knows the twins' spread; ``promised`` is the power that it states.
+    Of several comparisons one has the effect and the others none, so that it has to pass the worst step of the family,
+    as the plan has it. The plan knows the twins' spread; ``promised`` is the power that it states.
     """
     sd = float(np.std(twins, ddof=1)) * np.sqrt(2)
     for times in PLANTED:
-        rng = np.random.default_rng([seed, n, round(10 * times)])
-        effect = times * minimum_detectable_effect(sd, n)
+        rng = np.random.default_rng([seed, n, round(10 * times), comparisons])
+        effect = times * minimum_detectable_effect(sd, n, comparisons)
         hits = 0
         for _ in range(rounds):
-            drawn = rng.choice(twins, (2, n), replace=False)
-            verdicts = judged({"a": list(drawn[0]), "b": list(drawn[1] - effect)}, delta=sd * _NO_ROOM)
-            hits += verdicts.comparisons[0].verdict == "better"
-        yield Count(f"{times:g} × detectable, n = {n}", hits, rounds, power_of_t(effect, sd, n))
+            first, moved, *others = rng.choice(twins, (comparisons + 1, n), replace=False)
+            arms = {"a": list(first), "b": list(moved - effect)}
+            arms |= {f"c{place}": list(own) for place, own in enumerate(others)}
+            hits += judged(arms, delta=sd * _NO_ROOM).comparisons[0].verdict == "better"
+        family = f" of {comparisons} comparisons" if comparisons > 1 else ""
+        yield Count(f"{times:g} × detectable{family}, n = {n}", hits, rounds, power_of_t(effect, sd, n, comparisons))
 
 
 def _claims(scores: dict[str, list[float]] | dict[str, Sequence[float]], delta: float) -> bool:

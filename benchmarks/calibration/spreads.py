@@ -42,6 +42,10 @@ class Spread:
         scores_NA = rng.multivariate_normal(np.full(len(self.covariance_AA), self.mean), self.covariance_AA, n)
         return {f"a{place}": list(column) for place, column in enumerate(scores_NA.T)}
 
+    def alone(self) -> Spread:
+        """The same arms, each scattering for itself: three seeds of many arms tell little of how they go together."""
+        return Spread(f"{self.sweep}, each arm alone", self.mean, np.diag(np.diag(self.covariance_AA)))
+
 
 def real_spreads(results: Path = PROJECT / "analysis" / "results") -> Iterator[Spread]:
     """The spread of every committed sweep whose arms share at least 3 seeds, the claim's own order of arms kept."""
