@@ -34,7 +34,22 @@ from tinylm.report.study import Study, show
 from tinylm.report.tables import charged_table, seed_table
 
 study = Study(
-    ["tokenizer_pruning", "depth_width", "pangu_pi", "inherit_layers", "inherit_neurons", "multi_round", "ladder"]
+    [
+        "tokenizer_pruning",
+        "depth_width",
+        "pangu_pi",
+        "inherit_layers",
+        "inherit_neurons",
+        "multi_round",
+        "ladder",
+        "ffn_ratio",
+        "heads",
+        "embedding_tying",
+        "random_shapes",
+        "init_std",
+        "norm_placement",
+        "batch_lr",
+    ]
 )
 
 # %% [markdown]
