@@ -36,7 +36,7 @@ WRONG = [
     (["run", "~optim"], "optim: a run cannot do without it"),
     (["run", "~batch"], "batch: a run cannot do without it"),
     (["run", "~model/norm"], "model.norm"),
-    (["run", "budget.amount=0"], "tinylm: budget.amount: 0.0 is not a positive number"),
+    (["run", "budget.amount=0"], "tinylm: budget.amount: 0 is not a positive number"),
     (["run", "--experimental-rerun=x.pickle"], "--experimental-rerun"),
     (["run", "-m", "seed=0,1", "hydra.launcher._target_=os.system"], "launcher=workers"),
     (["run", "+hydra.callbacks.a={_target_: os.makedirs, name: made}"], "hydra.callbacks: tinylm has none"),

@@ -171,10 +171,14 @@ def test_a_corpus_too_small_or_broken_is_said(tmp_path: Path, corpus: Listed, sa
     assert not [name for name in left_behind(tmp_path) if name.startswith("stores")]
 
 
-def test_an_empty_corpus_is_said(tmp_path: Path) -> None:
+def test_an_empty_corpus_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text(" \n\n")
+    corpus = Files([str(tmp_path / "a.txt")])
+    with pytest.raises(UserError, match=r"data\.paths: .*a\.txt holds no text"):
+        prepare(corpus, Bytes(), IDENTITY, tmp_path / "cache", quiet)
+    monkeypatch.setattr(Files, "documents", lambda self: iter(()))  # as a hub's dataset may be
     with pytest.raises(UserError, match="the corpus is empty"):
-        prepare(Files([str(tmp_path / "a.txt")]), Bytes(), IDENTITY, tmp_path / "cache", quiet)
+        prepare(corpus, Bytes(), IDENTITY, tmp_path / "cache", quiet)
 
 
 def test_a_folder_that_is_no_store_is_said(tmp_path: Path) -> None:
