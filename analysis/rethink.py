@@ -24,6 +24,7 @@
 from IPython.display import display
 
 from tinylm.report.compare import compare
+from tinylm.report.costs import charged_table
 from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
@@ -31,7 +32,7 @@ from tinylm.report.history import history
 from tinylm.report.ladder import ladder_table
 from tinylm.report.rounds import rounds_table
 from tinylm.report.study import Study, show
-from tinylm.report.tables import charged_table, seed_table
+from tinylm.report.tables import seed_table
 
 study = Study(
     [

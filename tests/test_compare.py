@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from synthetic_sweep import D4, D8, Sweep
 
-from tinylm.compose.sweep import as_declared_first
+from tinylm.compose.restart import as_declared_first
 from tinylm.compose.sweep import choose as tune_of_sweep
 from tinylm.errors import UserError
 from tinylm.report.claim import Claim

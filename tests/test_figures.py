@@ -17,6 +17,7 @@ from tinylm.record import RunRecord
 from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect
+from tinylm.report.costs import SPENT_NOTE, WALL_TIME, spent_table
 from tinylm.report.factors import confounded, factors, matrix
 from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.experts import specialisation
@@ -29,7 +30,6 @@ from tinylm.report.figures.style import INK, PALETTE, of_arms
 from tinylm.report.history import history
 from tinylm.report.page import write_report
 from tinylm.report.rounds import rounds_table
-from tinylm.report.tables import SPENT_NOTE, WALL_TIME, spent_table
 from tinylm.runs.items import write_items
 
 

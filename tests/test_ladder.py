@@ -11,9 +11,9 @@ from synthetic_sweep import Sweep
 
 from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
+from tinylm.report.costs import charged_table
 from tinylm.report.ladder import ladder_table, rungs
 from tinylm.report.page import write_report
-from tinylm.report.tables import charged_table
 
 ARMS: dict[str, dict[str, Any]] = {
     "base": {},

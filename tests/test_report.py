@@ -24,12 +24,13 @@ from tinylm.report.archive import CHARACTERS, LINES, archive, shortened, thinned
 from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
 from tinylm.report.collect import collect, flatten
+from tinylm.report.costs import spent_table
 from tinylm.report.figures.style import spread
 from tinylm.report.history import history
 from tinylm.report.manifest import read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.portable import command, portable
-from tinylm.report.tables import markdown, spent_table, terminal_table
+from tinylm.report.tables import markdown, terminal_table
 from tinylm.report.training import training_table
 from tinylm.report.vocabularies import vocabulary_table
 from tinylm.report.wording import amount, answer, sentence, signed

@@ -19,7 +19,7 @@ from tests.commands import PROJECT, SMALL, start, text_files, tinylm
 from tinylm.compose import plan
 from tinylm.compose.keys import Job as Task
 from tinylm.compose.plan import Speed
-from tinylm.compose.sweep import joined
+from tinylm.compose.restart import joined
 from tinylm.report.claim import Claim
 from tinylm.report.manifest import Job, Manifest, read_manifest
 

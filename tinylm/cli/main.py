@@ -73,7 +73,7 @@ def dispatch(words: list[str]) -> int:
         print(f"tinylm: {error}", file=sys.stderr)
         return INTERRUPTED
     except KeyboardInterrupt:
-        print("tinylm: stopped; the same command goes on from there", file=sys.stderr)
+        print("tinylm: interrupted; what is finished is kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `tinylm list runs | head` closed early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

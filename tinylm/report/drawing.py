@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tinylm.report.claim import Claim
+from tinylm.report.costs import WALL_TIME
 from tinylm.report.factors import matrix
 from tinylm.report.figures.correlations import correlations, properties
 from tinylm.report.figures.cost import quality
@@ -24,7 +25,6 @@ from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import MANY, of_arms, reused, save, shades
 from tinylm.report.figures.valley import valley
 from tinylm.report.scaling import Law
-from tinylm.report.tables import WALL_TIME
 from tinylm.report.verdicts import Verdicts
 
 # Where a colour is an arm's.

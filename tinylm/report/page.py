@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tinylm.files import write_text
-from tinylm.report import rounds, signal, tables, wording
+from tinylm.report import costs, rounds, signal, tables, wording
 from tinylm.report.archive import archive
 from tinylm.report.arms import by_arm
 from tinylm.report.claim import Claim
@@ -87,7 +87,7 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "decision_table": decision_table(placed, claim),
         "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim.alpha),
         "signal_table": signal.signal_table(placed, curves, claim),
-        "notes": {"signal": signal.NOTE, "spent": tables.SPENT_NOTE, "rounds": rounds.NOTE},
+        "notes": {"signal": signal.NOTE, "spent": costs.SPENT_NOTE, "rounds": rounds.NOTE},
         "figures": [
             {
                 "name": key,
@@ -164,8 +164,8 @@ def _facts(
         "divergence_table": tables.divergence_table(verdicts),
         "training_table": training_table(placed),
         "seed_table": tables.seed_table(placed, claim),
-        "charged_table": tables.charged_table(placed, claim),
-        "spent_table": tables.spent_table(placed),
+        "charged_table": costs.charged_table(placed, claim),
+        "spent_table": costs.spent_table(placed),
         "rounds_table": rounds.rounds_table(placed),
         "routing_table": routing_table(placed),
         "vocabulary_table": vocabulary_table(placed),

@@ -24,7 +24,7 @@ class Spread:
 
     Fields:
         sd: in the metric's unit.
-        source: the sweep that it comes from, with the size and the text of its runs.
+        source: the sweep that it comes from, with the size of its runs.
         provisional: not measured on pairs of this factor: √2 times the spread of a past sweep's noisiest arm.
     """
 
@@ -72,7 +72,7 @@ def past_spread(claim: Claim, roots: Sequence[str | Path]) -> Spread | None:
 
 
 def _scale(manifest: Manifest, runs: Sequence[Run]) -> str:
-    """A sweep with its size and its text: spreads of other sizes and texts are others."""
+    """A sweep with its size: spreads of other sizes are others."""
     facts = []
     for column, noun in (("accounting.parameters.total", "parameters"), ("cost.tokens", "tokens")):
         values = [float(run[column]) for run in runs if run.get(column) is not None]

@@ -73,7 +73,7 @@ class Files(Corpus):
                 empty = False
                 yield document
         if empty:
-            more = f" nor do the {len(paths) - 1} others" if len(paths) > 1 else ""
+            more = f", nor do the {len(paths) - 1} others" if len(paths) > 1 else ""
             raise UserError(f"{option}: {paths[0]} holds no text{more}; name a file that does")
 
 

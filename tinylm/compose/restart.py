@@ -1,0 +1,85 @@
+"""A sweep that is started again: what its earlier starts planned, declared and had seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from tinylm.compose import ledger
+from tinylm.report.declaration import amendments
+from tinylm.report.manifest import Job as Entry
+from tinylm.report.manifest import Manifest
+
+
+def earlier(name: str, root: Path) -> Manifest | None:
+    """What an earlier start of the sweep left under ``root``; None where there is none."""
+    path = root / "sweeps" / f"{name}.json"
+    return Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path)) if path.is_file() else None
+
+
+def joined(plan: Manifest, before: Manifest) -> Manifest:
+    """``plan`` with what an earlier start of the sweep ran that differs in nothing but the seed.
+
+    A sweep narrowed to one seed must not make the report forget the others. While tuning is all that is planned, what
+    was compared stays too. Of an arm that has another run in the same place now nothing stays: its config is another.
+    """
+    tuning_alone = all(job.stage != "compare" for job in plan.jobs)
+    roles = {_but_seed(job) for job in plan.jobs}
+    known = {job.place for job in plan.jobs}
+    other = {job.arm for job in plan.rivals(before)}
+    arms = {job.arm for job in plan.jobs} - other
+    kept = [
+        job
+        for job in before.jobs
+        if job.stage != "tune"  # which is planned whole whatever the seed
+        and job.place not in known
+        and job.arm in arms
+        and (tuning_alone or _but_seed(job) in roles)
+    ]
+    return dataclasses.replace(plan, jobs=[*plan.jobs, *kept])
+
+
+def as_declared_first(plan: Manifest, before: Manifest, roots: Sequence[Path]) -> Manifest:
+    """``plan`` with what the earlier start declared, where runs that it compared have ended and count here too.
+
+    Its seeds stay the declared ones: others are added ones, whoever adds them, and the verdict marks them as
+    ``extended``. What else was declared otherwise is kept beside the claim, and the report tells of it. A plan of which
+    nothing has ended may be changed freely.
+    """
+    claim, first = plan.claim, before.first or before.claim
+    if claim is None or first is None:
+        return plan
+    ended = {job.seed for job in before.jobs if job.stage == "compare" and _looked_at(job.key, plan, roots)}
+    if not ended:
+        return plan
+    if set(first.seeds) != set(claim.seeds):
+        claim = dataclasses.replace(claim, seeds=first.seeds, stop=first.stop)
+    changed = first if amendments(first, claim) else None
+    return dataclasses.replace(plan, claim=claim, first=changed, added=_added(plan, before, first.seeds, ended))
+
+
+def _looked_at(key: str, plan: Manifest, roots: Sequence[Path]) -> bool:
+    record = ledger.find(key, roots) if key in plan.needed else None
+    return record is not None and record.status in ("done", "diverged")
+
+
+def _added(plan: Manifest, before: Manifest, declared: Collection[int], ended: Collection[int]) -> list[list[int]]:
+    """The seeds beyond the declared ones, in groups: new ones join the last group until one of its runs has ended."""
+    groups = [list(group) for group in before.added]
+    placed = {*declared, *itertools.chain(*groups)}
+    for manifest in (before, plan):
+        new = sorted({job.seed for job in manifest.jobs if job.stage == "compare"} - placed)
+        placed |= set(new)
+        if new and (not groups or set(groups[-1]) & set(ended)):
+            groups.append(new)
+        elif new:
+            groups[-1] = sorted(groups[-1] + new)
+    return groups
+
+
+def _but_seed(entry: Entry) -> tuple[str, ...]:
+    words = (word for word in entry.overrides if not word.lstrip("+").startswith(("seed=", "claim.")))
+    return (entry.arm, entry.stage, *words)  # the claim is no part of what a run is
