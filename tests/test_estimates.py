@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -37,11 +38,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "mean": {"metric": "forgetting", "arm": "d4", "region": [0.0, None]},
     "peak_slope": {"x": "parameters", "y": "stored", "over": "offered", "region": [0.5, 1.5]},
     "difference": {"metric": "width", "arm": "d8", "against": "d4", "region": [0.0, None]},
+    "trend": {"arm": "d8", "against": "d4", "region": [0.0, None]},
 }
+SIZES = {"sizes": {"1m": ["shape=1m"], "3m": ["shape=3m"]}}
 
 
 def claim(kind: str, **changes: Any) -> Claim:
     block = {**copy.deepcopy(CLAIM), "baseline": None, "arms": {"d4": {}, "d8": {}}, **changes.pop("claim", {})}
+    block |= SIZES if kind == "trend" else {}
     block["estimates"] = {"it": {"kind": kind, **EXAMPLES[kind], **changes}}
     return Claim.parse(block)
 
@@ -51,19 +55,19 @@ def interval(kind: str, runs: pd.DataFrame, **changes: Any) -> Interval:
     return declared.estimates["it"].interval(runs, declared)
 
 
-def test_every_kind_has_an_example_that_a_manifest_keeps(tmp_path: Path) -> None:
+def test_every_kind_has_an_example() -> None:
     assert sorted(EXAMPLES) == kinds()
-    estimates = {f"a {kind}": {"kind": kind, **example} for kind, example in EXAMPLES.items()}
-    sweep = Sweep(tmp_path / "runs", baseline=None, arms={"d4": {}, "d8": {}}, estimates=estimates)
-    sweep.run("d4", 0, 1.9)
-    Manifest("m", "", Claim.parse(sweep.claim), []).write(tmp_path)
-    kept = read_manifest("m", tmp_path).claim
-    assert kept == Claim.parse(sweep.claim)
-    assert kept is not None
-    assert [item.kind for item in kept.estimates.values()] == list(EXAMPLES)
-    again = json.loads(json.dumps(sweep.verdicts().as_json()))["estimates"]
-    assert [item["verdict"] for item in again] == ["undecided"] * len(EXAMPLES)
-    assert [item["region"] for item in again] == [example["region"] for example in EXAMPLES.values()]
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_a_manifest_keeps_what_is_to_be_estimated(tmp_path: Path, kind: str) -> None:
+    declared = claim(kind)
+    Manifest("m", "", declared, []).write(tmp_path)
+    assert read_manifest("m", tmp_path).claim == declared
+    sweep = Sweep(tmp_path / "runs", **json.loads(json.dumps(dataclasses.asdict(declared))))
+    sweep.run(next(iter(declared.arms)), 0, 1.9)
+    (told,) = json.loads(json.dumps(sweep.verdicts().as_json()))["estimates"]
+    assert (told["kind"], told["verdict"], told["region"]) == (kind, "undecided", EXAMPLES[kind]["region"])
 
 
 def shapes(n: int, rho: float, other: float, rng: np.random.Generator) -> pd.DataFrame:
@@ -297,14 +301,16 @@ def test_an_estimate_is_told_with_its_unit_and_what_was_claimed_of_it(tmp_path: 
 )
 def test_the_unit_of_a_metrics_values(metric: str, unit: str) -> None:
     assert unit_of_values(metric) == unit
-    assert claim("difference", metric=metric).estimates["it"].value_unit() == unit
+    declared = claim("difference", metric=metric)
+    assert declared.estimates["it"].value_unit(declared) == unit
 
 
 def test_a_slope_over_parameters_is_told_by_the_parameter() -> None:
     body = claim("peak_slope", x="accounting.parameters.body", y="fact_bits_stored")
-    assert body.estimates["it"].value_unit() == "bits of facts stored a parameter"
-    assert claim("peak_slope").estimates["it"].value_unit() == ""
-    assert claim("spearman").estimates["it"].value_unit() == ""
+    assert body.estimates["it"].value_unit(body) == "bits of facts stored a parameter"
+    for kind in ("peak_slope", "spearman"):
+        declared = claim(kind)
+        assert declared.estimates["it"].value_unit(declared) == ""
 
 
 def test_a_study_at_a_glance_tells_no_number_without_its_interval(tmp_path: Path) -> None:
@@ -496,6 +502,19 @@ def test_an_estimate_says_why_it_is_undecided(tmp_path: Path) -> None:
     assert "threads mixed" in by_name(mixed)["depth"].reason
 
 
+@pytest.mark.parametrize(("best", "told"), [(0.002, ""), (0.004, "at the edge of its grid")])
+def test_what_was_tuned_badly_is_not_estimated(tmp_path: Path, best: float, told: str) -> None:
+    """As it is not compared: the best may lie outside what was tried."""
+    tune = {"params": {"optim.lr": [0.001, 0.002, 0.004]}, "seeds": [100]}
+    mean = {"kind": "mean", "metric": "bits_per_byte", "arm": "d4", "region": [0.0, None]}
+    sweep = Sweep(tmp_path, baseline=None, arms={"d4": {}}, tune=tune, estimates={"mean": mean})
+    sweep.tune("d4", {rate: 2 + abs(rate - best) for rate in tune["params"]["optim.lr"]})
+    for seed in sweep.claim["seeds"]:
+        sweep.run("d4", seed, 1.9 + 0.01 * seed, params={"optim.lr": best})
+    (found,) = sweep.verdicts().estimates
+    assert (found.verdict, told in found.reason) == ("undecided" if told else "confirmed", True)
+
+
 def test_added_seeds_alone_count(tmp_path: Path) -> None:
     sweep = sampled(tmp_path / "runs")
     for index, arm in enumerate(Claim.parse(sweep.claim).arms):
@@ -578,6 +597,14 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "range upside down": (
         {"sample": {"number": 2, "ranges": {"shape.depth": {"low": 3, "high": 1, "kind": "int"}}}},
         "low 3 is above high 1",
+    ),
+    "trend without sizes": (
+        {"estimates": {"e": {"kind": "trend", "arm": "d8", "against": "d4", "region": [0, None]}}},
+        "claim.estimates.e: a trend goes over sizes; give the claim `sizes`",
+    ),
+    "trend of no arm": (
+        {**SIZES, "estimates": {"e": {"kind": "trend", "arm": "d9", "against": "d4", "region": [0, None]}}},
+        "claim.estimates.e: no arm is called 'd9@1m'; did you mean 'd8@1m'?",
     ),
     "gain without a unit": ({"arms": {"d4": {}, "d8": {"reported": 1.7}}}, "claim.reported_unit: say in what unit"),
 }

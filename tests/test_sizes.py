@@ -109,6 +109,25 @@ def test_trends_are_told_by_their_word(tmp_path: Path, gains: list[float], word:
     assert list(trend.gains.values()) == pytest.approx(gains, abs=0.002)
 
 
+def test_a_trend_is_an_estimate_with_a_region(tmp_path: Path) -> None:
+    declared = {"kind": "trend", "arm": "b", "against": "a"}
+    estimates = {"grows": {**declared, "region": [0.0, None]}, "holds": {**declared, "region": [-0.002, 0.002]}}
+    built = sweep(tmp_path, {"b": [0.010, 0.030, 0.050]}, noise=0.0004, estimates=estimates)
+    found = built.verdicts()
+    grows, holds = found.estimates
+    trend = only(found)
+    assert (grows.value, grows.ci_low, grows.ci_high) == pytest.approx((trend.change, trend.ci_low, trend.ci_high))
+    assert (grows.verdict, holds.verdict) == ("confirmed", "contradicted")
+    assert (grows.n, grows.unit, grows.value_unit) == (4, "seeds", "bits per byte a doubling of parameters")
+
+    # Equal is an arm to its opponent of the same size; where one is not, the trend is void.
+    for seed in built.claim["seeds"]:
+        built.run("b@1m", seed, 1.9, config={"shape.parameters": 1_200_000, "model.ffn.name": "b"})
+    for item in built.verdicts().estimates:
+        assert item.verdict == "undecided"
+        assert item.reason == "configs differ in more than the factor: shape.parameters (1200000 against 1000000)"
+
+
 def test_noise_leaves_a_trend_undecided_and_a_missing_size_without_one(tmp_path: Path) -> None:
     assert only(sweep(tmp_path / "noisy", {"b": [0.0, 0.01, 0.0]}, noise=0.02).verdicts()).word == "undecided"
     built = sweep(tmp_path / "missing", {"b": [0.01, 0.02, 0.03]})

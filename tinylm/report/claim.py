@@ -192,6 +192,10 @@ class Claim:
         """What an arm is called over all sizes."""
         return arm.removesuffix(f"{AT}{self.arms[arm].size}")
 
+    def at_sizes(self, arm: str) -> list[str]:
+        """What an arm of the claim's file is called at each size, smallest first."""
+        return [f"{arm}{AT}{size}" for size in self.sizes]
+
     def label(self, arm: str) -> str:
         """How tables and figures call an arm."""
         return self.arms[arm].label or arm
@@ -270,7 +274,9 @@ def _agree_stop(stop: Stop, seeds: int, name: str) -> None:
 
 def _agree_estimates(claim: Claim, name: str) -> None:
     for key, estimand in claim.estimates.items():
-        for arm in estimand.arms_named() or []:
+        if estimand.over_sizes and not claim.sizes:
+            raise UserError(f"{name}.estimates.{key}: a {estimand.kind} goes over sizes; give the claim `sizes`")
+        for arm in estimand.arms_named(claim) or []:
             if arm not in claim.arms:
                 raise UserError(f"{name}.estimates.{key}: no arm is called {arm!r}{nearest(arm, claim.arms)}")
     for key in claim.sample.ranges if claim.sample else ():

@@ -61,6 +61,7 @@ class Estimand(ABC):
     source: str | None = None
 
     takes_diverged: ClassVar[bool] = False  # whether a run that diverged is no hindrance
+    over_sizes: ClassVar[bool] = False  # whether its arms are equal at each of the claim's sizes alone
 
     @classmethod
     def parse(cls, block: Any, where: str) -> Estimand:
@@ -81,7 +82,7 @@ class Estimand(ABC):
         return made
 
     @abstractmethod
-    def arms_named(self) -> list[str] | None:
+    def arms_named(self, claim: Claim) -> list[str] | None:
         """The arms that it is over; None: all of the claim's."""
 
     def stage(self, claim: Claim) -> str:
@@ -92,7 +93,7 @@ class Estimand(ABC):
         """The column of numbers that each of its runs has to have."""
         return claim.metric
 
-    def value_unit(self) -> str:
+    def value_unit(self, claim: Claim) -> str:
         """The unit of its value; empty where it has none, as a correlation, or none is known."""
         return ""
 

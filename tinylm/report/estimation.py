@@ -48,10 +48,10 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim,
         kind=estimand.kind,
         claim=estimand.claim,
         source=estimand.source,
-        value_unit=estimand.value_unit(),
+        value_unit=estimand.value_unit(claim),
     )
     runs = placed[placed["stage"] == estimand.stage(claim)]
-    arms = estimand.arms_named()
+    arms = estimand.arms_named(claim)
     if arms is not None:
         runs = runs[runs["arm"].isin(arms)]
     if estimand.stage(claim) == "compare":
@@ -61,7 +61,13 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim,
     elif estimand.stage(claim) == "parent":
         runs = runs.drop_duplicates("key")  # each once, however many stages need it
     metric = estimand.metric_read(claim)
-    reasons = _unfinished(runs, metric, estimand.takes_diverged) + _void(runs, claim)
+    reasons = _unfinished(runs, metric, estimand.takes_diverged)
+    for equals in _equals(runs, estimand, claim):
+        reasons += _void(equals, claim)
+    if estimand.stage(claim) == "compare":
+        rows = {str(row["key"]): row for row in _rows(placed[placed["status"] != "not run"])}
+        for arm in dict.fromkeys(map(str, runs["arm"])):
+            reasons += guards.untuned(manifest, claim, arm, rows)
     if metric not in runs or not (scored := (runs["status"] == "done") & runs[metric].notna()).any():
         return dataclasses.replace(told, reason="; ".join(reasons))
     points = scored | ((runs["status"] == "diverged") & estimand.takes_diverged)
@@ -103,6 +109,13 @@ def _unfinished(runs: pd.DataFrame, metric: str, takes_diverged: bool) -> list[s
 
 def _rows(runs: pd.DataFrame) -> list[Run]:
     return [{str(name): value for name, value in row.items()} for row in runs.to_dict("records")]
+
+
+def _equals(runs: pd.DataFrame, estimand: Estimand, claim: Claim) -> list[pd.DataFrame]:
+    """The runs that have to be equal among themselves: all of them, or those of each size."""
+    if not estimand.over_sizes:
+        return [runs]
+    return [own for _, own in runs.groupby(runs["arm"].map(lambda arm: claim.arms[arm].size), sort=False)]
 
 
 def _void(runs: pd.DataFrame, claim: Claim) -> list[str]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tinylm.report.claim import Claim
 from tinylm.report.difference import over_seeds
+from tinylm.report.lines import slopes
 from tinylm.report.scaling import Law, laws
 from tinylm.report.signal import distinct
 from tinylm.report.verdicts import Comparison, Trend, Verdicts, Word
@@ -65,9 +66,8 @@ def _trend(
     x_S = np.log2([float(parameters[by_size[size].against]) for size in claim.sizes])
     if np.ptp(x_S) == 0:
         return dataclasses.replace(told, reason="the opponent has as many parameters at every size")
-    away_S = x_S - x_S.mean()
-    slope_N = gains_NS @ away_S / (away_S @ away_S)
-    ends = [gains_NS.mean(1) + slope_N * away_S[place] for place in (0, -1)]
+    slope_N = slopes(x_S, gains_NS)
+    ends = [gains_NS.mean(1) + slope_N * (x_S[place] - x_S.mean()) for place in (0, -1)]
     interval = over_seeds(slope_N, claim.alpha)
     told = dataclasses.replace(told, change=float(slope_N.mean()))
     if interval is None:

@@ -28,13 +28,13 @@ class Difference(Estimand):
     arm: str
     against: str
 
-    def arms_named(self) -> list[str]:
+    def arms_named(self, claim: Claim) -> list[str]:
         return [self.arm, self.against]
 
     def metric_read(self, claim: Claim) -> str:
         return self.metric
 
-    def value_unit(self) -> str:
+    def value_unit(self, claim: Claim) -> str:
         return unit_of_values(self.metric)
 
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:

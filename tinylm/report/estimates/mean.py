@@ -30,7 +30,7 @@ class Mean(Estimand):
     metric: str
     arm: str | None
 
-    def arms_named(self) -> list[str] | None:
+    def arms_named(self, claim: Claim) -> list[str] | None:
         return None if self.arm is None else [self.arm]
 
     def stage(self, claim: Claim) -> str:
@@ -39,7 +39,7 @@ class Mean(Estimand):
     def metric_read(self, claim: Claim) -> str:
         return self.metric
 
-    def value_unit(self) -> str:
+    def value_unit(self, claim: Claim) -> str:
         return unit_of_values(self.metric)
 
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:

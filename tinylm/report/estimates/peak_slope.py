@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tinylm.report.difference import over_seeds
 from tinylm.report.estimand import Estimand, Interval, Unestimable
+from tinylm.report.lines import slopes
 from tinylm.report.rank_correlation import numbers
 from tinylm.report.wording import unit_of_values
 
@@ -40,13 +41,13 @@ class PeakSlope(Estimand):
     over: str
     arms: list[str] | None = None
 
-    def arms_named(self) -> list[str] | None:
+    def arms_named(self, claim: Claim) -> list[str] | None:
         return self.arms
 
     def metric_read(self, claim: Claim) -> str:
         return self.y.split(" / ", 1)[0]
 
-    def value_unit(self) -> str:
+    def value_unit(self, claim: Claim) -> str:
         of = unit_of_values(self.y)
         return f"{of} a parameter" if of and self.x.startswith("accounting.parameters.") else ""
 
@@ -63,9 +64,7 @@ class PeakSlope(Estimand):
         ).dropna()
         if len(peaks_NX.columns) < FEWEST:
             raise Unestimable(f"{len(peaks_NX.columns)} values of {self.x} are too few for a slope; it takes {FEWEST}")
-        x_X = peaks_NX.columns.to_numpy(float)
-        away_X = x_X - x_X.mean()
-        slope_N = peaks_NX.to_numpy(float) @ away_X / (away_X @ away_X)
+        slope_N = slopes(peaks_NX.columns.to_numpy(float), peaks_NX.to_numpy(float))
         interval = over_seeds(slope_N, claim.alpha)
         if interval is None:
             raise Unestimable(f"{len(slope_N)} seed(s) with a peak at every {self.x} have no spread")

@@ -45,7 +45,7 @@ class PowerLawOptimum(Estimand):
 
     takes_diverged: ClassVar[bool] = True
 
-    def arms_named(self) -> list[str] | None:
+    def arms_named(self, claim: Claim) -> list[str] | None:
         return self.arms
 
     def stage(self, claim: Claim) -> str:

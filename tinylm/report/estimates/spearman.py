@@ -26,7 +26,7 @@ class Spearman(Estimand):
     x: str
     arms: list[str] | None = None
 
-    def arms_named(self) -> list[str] | None:
+    def arms_named(self, claim: Claim) -> list[str] | None:
         return self.arms
 
     def interval(self, runs: pd.DataFrame, claim: Claim) -> Interval:
