@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -318,13 +319,13 @@ def test_solver_meets_every_budget_at_every_depth(depth: int, vocab: int, parame
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 12), st.sampled_from([8, 16, 32, 64]), st.sampled_from([256, 4096]), st.booleans(),
-    st.integers(10_000, 20_000_000), st.sampled_from([None, 1, 2]),
+    st.integers(1, 12), st.sampled_from([{"head_dim": 8}, {"head_dim": 64}, {"head_dim": None, "heads": 4}]),
+    st.sampled_from([256, 4096]), st.booleans(), st.integers(10_000, 20_000_000), st.sampled_from([None, 1, 2]),
 )  # fmt: skip
 def test_solver_is_within_a_percent_or_says_so(
-    depth: int, head_dim: int, vocab: int, tied: bool, parameters: int, kv_heads: int | None
+    depth: int, heads: dict[str, Any], vocab: int, tied: bool, parameters: int, kv_heads: int | None
 ) -> None:
-    request = ShapeRequest(depth=depth, head_dim=head_dim, tied=tied, kv_heads=kv_heads, parameters=parameters)
+    request = ShapeRequest(depth=depth, **heads, tied=tied, kv_heads=kv_heads, parameters=parameters)
     calls = 0
 
     def counting(shape: Shape) -> int:
@@ -340,6 +341,8 @@ def test_solver_is_within_a_percent_or_says_so(
     else:
         assert abs(solved.reached - parameters) <= 0.01 * parameters
         assert solved.shape.heads % solved.shape.kv_heads == 0
+        assert solved.shape.heads * solved.shape.head_dim == solved.shape.width
+        assert solved.shape.head_dim % 4 == 0
     assert refusal is None or ("the nearest is" in refusal and "\n" not in refusal)
     assert calls < 150
 
@@ -367,6 +370,8 @@ def test_shape_as_given() -> None:
     assert solve(ShapeRequest(depth=2, width=96), vocab=512, context=64, count=formula).shape.hidden == 256
     held = solve(ShapeRequest(depth=6, width=96, parameters=1_000_000), vocab=4096, context=64, count=formula)
     assert held.shape.width == 96
+    four = solve(ShapeRequest(depth=2, width=112, heads=4, head_dim=None), vocab=512, context=64, count=formula).shape
+    assert (four.heads, four.kv_heads, four.head_dim) == (4, 4, 28)
     assert abs(held.missed) <= 0.01
 
 
@@ -375,7 +380,10 @@ def test_shape_as_given() -> None:
     [
         (ShapeRequest(depth=6), "shape.width"),
         (ShapeRequest(depth=0, width=64), "shape.depth"),
-        (ShapeRequest(depth=6, width=100), "shape.head_dim"),
+        (ShapeRequest(depth=6, width=100), "no multiple of shape.head_dim=32"),
+        (ShapeRequest(depth=6, width=98, heads=4, head_dim=None), "no multiple of shape.heads=4"),
+        (ShapeRequest(depth=6, width=96, head_dim=None), "neither head_dim nor heads"),
+        (ShapeRequest(depth=6, heads=4, head_dim=None, parameters=1_000), "change shape.depth, shape.heads"),
         (ShapeRequest(depth=6, width=96, kv_heads=2), "shape.kv_heads"),
         (ShapeRequest(depth=6, width=96, hidden=256, parameters=1_000_000), "nothing to solve"),
         (ShapeRequest(depth=6, parameters=100_000), "the nearest is width 32"),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tinylm.errors import UserError
 
 HIDDEN_STEP = 8  # hidden sizes are multiples of it: rows of 16 bytes in bf16
+HEAD_STEP = 4  # sizes of heads that are worked out are: an even half for rotary positions, rows of 8 bytes
 TOLERANCE = 0.01  # of the budget
 NEIGHBOURS = 6  # widths tried on the way to a shape within the tolerance
 Count = Literal["total", "body", "active"]
@@ -55,11 +56,12 @@ class ShapeRequest:
 
     Args:
         depth: blocks.
-        width: residual width; None: the multiple of ``head_dim`` that comes closest to ``parameters``.
+        width: residual width; None: the one that comes closest to ``parameters``, a multiple of ``head_dim``, or
+            ``heads`` times a multiple of 4.
         hidden: feed-forward hidden size; None: the multiple of 8 that takes up the rest of ``parameters``, or is
             closest to ``ratio`` x width where no ``parameters`` are given.
         ratio: hidden / width aimed at while the width is sought.
-        head_dim: numbers a head.
+        head_dim: numbers a head; None: width / heads.
         heads: query heads; None: width / head_dim.
         kv_heads: key and value heads; None: as many as query heads.
         tied: the output head is the token table.
@@ -72,7 +74,7 @@ class ShapeRequest:
     width: int | None = None
     hidden: int | None = None
     ratio: float = 8 / 3
-    head_dim: int = 32
+    head_dim: int | None = 32
     heads: int | None = None
     kv_heads: int | None = None
     tied: bool = True
@@ -108,7 +110,7 @@ def solve(
 ) -> Solved:
     """The shape that a request asks for, within 1% of its parameters.
 
-    The width is sought at ``ratio``, among multiples of the head size; then the hidden size takes up the rest. Where
+    The width is sought at ``ratio``, among those made of whole heads; then the hidden size takes up the rest. Where
     its steps are too coarse at the nearest width, the next nearest are tried.
 
     Args:
@@ -152,10 +154,11 @@ def solve(
     missed = (reached - target) / target
     found = f"width {width}, hidden {hidden} ({hidden / width:.2f} x width): {reached:,} parameters ({request.count})"
     if abs(missed) > TOLERANCE:
+        given, _ = _given(request)
         raise UserError(
             f"shape.parameters={target} ({request.count}) cannot be met within {TOLERANCE:.0%} at depth "
-            f"{request.depth}, head_dim {request.head_dim} and a vocabulary of {vocab}; the nearest is {found}, "
-            f"{missed:+.1%}: change shape.depth, shape.head_dim, the vocabulary, or set shape.parameters={reached}"
+            f"{request.depth}, {given} {getattr(request, given)} and a vocabulary of {vocab}; the nearest is {found}, "
+            f"{missed:+.1%}: change shape.depth, shape.{given}, the vocabulary, or set shape.parameters={reached}"
         )
     return Solved(at(width, hidden), target, reached, missed, f"{found}, {missed:+.2%} of {target:,}")
 
@@ -174,31 +177,47 @@ def _refuse(request: ShapeRequest) -> None:
         raise UserError(
             "shape has width, hidden and parameters, which leaves nothing to solve for; set one of them null"
         )
-    if request.width is not None and request.heads is None and request.width % request.head_dim:
+    if request.head_dim is None and request.heads is None:
+        raise UserError("shape has neither head_dim nor heads; give one, and the other follows from the width")
+    given, other = _given(request)
+    if request.width is not None and getattr(request, other) is None and request.width % getattr(request, given):
         raise UserError(
-            f"shape.width={request.width} is no multiple of shape.head_dim={request.head_dim}; "
-            "change one of them or set shape.heads"
+            f"shape.width={request.width} is no multiple of shape.{given}={getattr(request, given)}; "
+            f"change one of them or set shape.{other}"
         )
     if request.kv_heads is not None:
-        heads = request.heads or (request.width and request.width // request.head_dim)
+        heads = request.heads or (request.width and _heads(request, request.width)[0])
         if heads and heads % request.kv_heads:
             raise UserError(f"shape.kv_heads={request.kv_heads} does not divide the {heads} query heads")
 
 
 def _at(request: ShapeRequest, width: int, hidden: int, vocab: int, context: int) -> Shape:
     """The shape at a width and a hidden size."""
-    heads = request.heads or width // request.head_dim
+    heads, head_dim = _heads(request, width)
     return Shape(
         depth=request.depth,
         width=width,
         heads=heads,
         kv_heads=request.kv_heads or heads,
-        head_dim=request.head_dim,
+        head_dim=head_dim,
         hidden=hidden,
         vocab=vocab,
         context=context,
         tied=request.tied,
     )
+
+
+def _given(request: ShapeRequest) -> tuple[str, str]:
+    """Which of head_dim and heads the width goes by, and the other."""
+    return ("heads", "head_dim") if request.head_dim is None else ("head_dim", "heads")
+
+
+def _heads(request: ShapeRequest, width: int) -> tuple[int, int]:
+    """Query heads and their size at a width."""
+    if request.head_dim is None:
+        assert request.heads is not None  # _refuse
+        return request.heads, width // request.heads
+    return request.heads or width // request.head_dim, request.head_dim
 
 
 def _aimed(request: ShapeRequest, width: int) -> int:
@@ -210,8 +229,11 @@ def _widths(request: ShapeRequest, size: Callable[[int, int], int]) -> Iterator[
     if request.width is not None:
         yield request.width
         return
-    # Heads come in whole groups: where they follow from the width, it steps by a head for each key head.
-    step = request.head_dim * (request.kv_heads or 1 if request.heads is None else 1)
+    if request.head_dim is None:
+        assert request.heads is not None  # _refuse
+        step = request.heads * HEAD_STEP
+    else:  # heads come in whole groups: where they follow from the width, it steps by a head for each key head
+        step = request.head_dim * (request.kv_heads or 1 if request.heads is None else 1)
 
     def at_ratio(width: int) -> int:
         return size(width, request.hidden or _aimed(request, width))
