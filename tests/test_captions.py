@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from synthetic_sweep import Sweep
 
 from tinylm.report.arms import by_arm
@@ -13,7 +14,7 @@ from tinylm.report.drawing import caption
 from tinylm.report.figures.cost import quality
 from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.forest import differences
-from tinylm.report.figures.style import MANY, PALETTE, colours, dash, glyph, marker, of_arms
+from tinylm.report.figures.style import MANY, PALETTE, colours, dash, glyph, label_right, marker, of_arms
 from tinylm.report.history import history
 from tinylm.report.page import write_report
 
@@ -76,6 +77,18 @@ def test_arms_beyond_the_palette_are_told_apart_by_marker_and_dash(tmp_path: Pat
     assert len(named) == MANY
     assert "Arms of one colour" in words("quality", sweep)
     assert "Arms of one colour" not in words("differences", sweep)
+
+
+def test_of_too_many_names_one_of_each_look_is_written() -> None:
+    axes = Figure().add_subplot()
+    looks = list(colours(["a", "b", "c"], "a").values())
+    label_right(axes, range(15), [f"{arm} at {size}" for size in range(5) for arm in "abc"], looks * 5)
+    assert [(text.get_text(), text.get_color()) for text in axes.texts] == [
+        (f"{arm} at 4", ink) for arm, ink in zip("abc", looks, strict=True)
+    ]
+    crowded = Figure().add_subplot()
+    label_right(crowded, range(15), list("abcdefghijklmno"), [f"#{shade:06x}" for shade in range(15)])
+    assert not crowded.texts
 
 
 def test_what_is_equal_in_all_arms_has_no_scale_and_is_about_equal(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ _CAPTIONS = {
     "seeds. Dots: one seed each.",
     "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean. Of curves that lie on one another "
     "the last drawn hides the others; the paired differences tell such arms apart.",
-    "quality": "Quality against what a run is and costs. Small: one seed each; large: means. What is equal in all arms "
-    f"has no scale: they stand side by side, in the claim's order. {WALL_TIME}.",
+    "quality": "Quality against what a run is and costs. Small: one seed each; hollow: means. What is equal in "
+    f"all arms has no scale: they stand side by side, in the claim's order. {WALL_TIME}.",
     "properties": "What the arms are, and how well they did: a dot an arm.",
     "correlations": "Rank correlations over the arms; quality is positive where better.",
     "pareto": "Quality against what use costs. Small: one run each; large: means, filled on the front (line): no "
@@ -157,6 +157,8 @@ def caption(figure: str, claim: Claim, arms: pd.DataFrame | None, placed: pd.Dat
         told += " Each training loss is of the text that the arm itself reads: a lower one may be of easier text."
     if figure in _INKED and reused(_ink(claim, arms).values()):
         told += " Arms of one colour differ in their markers, which stand before their names too, and in their dashes."
+    if figure in _SHADED and claim.sizes:
+        told += " An arm has one colour at every size."
     if figure not in _SHADED or arms is None or len(claim.arms) <= MANY:
         return told
     values = arms.iloc[:, 0]

@@ -1,4 +1,4 @@
-"""Quality against what it cost: parameters, FLOPs and seconds; every seed a point."""
+"""Quality against what it cost: parameters, FLOPs and seconds; every seed a point, their mean hollow."""
 
 from __future__ import annotations
 
@@ -52,8 +52,7 @@ def quality(runs: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> Figu
                 about = "about " if values.min() < values.max() else ""
                 axes.set_xlabel(f"{title}:\n{about}{amount(float(values.mean()))} in every arm")
             else:
-                _scale(axes, values)
-                axes.set_xlabel(title)
+                axes.set_xlabel(title + " (logarithmic)" * _scale(axes, values))
             grid(axes, "both")
             axes.tick_params(labelleft=index == 0)
         assert first is not None
@@ -76,18 +75,21 @@ def _points(axes: Axes, cost: np.ndarray, scores: np.ndarray, ink: str) -> None:
         [cost.mean()],
         [scores.mean()],
         marker=shape,
-        markersize=6 if shape == "D" else 8,  # a diamond stands on its corner
+        markersize=7 if shape == "D" else 9,  # a diamond stands on its corner
         color=ink,
-        markeredgecolor="white",
-        markeredgewidth=0.8,
+        markerfacecolor="none",  # the seeds behind a mean show through it
+        markeredgewidth=1.4,
         zorder=4,
     )
 
 
-def _scale(axes: Axes, values: np.ndarray) -> None:
+def _scale(axes: Axes, values: np.ndarray) -> bool:
+    """Fit the axis of x to a cost; whether it is logarithmic now."""
     low, high = float(values.min()), float(values.max())
-    if not logarithmic(axes, low, high):
+    widely = logarithmic(axes, low, high)
+    if not widely:
         room = (high - low) * 0.15
         axes.set_xlim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    return widely

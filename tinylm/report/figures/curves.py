@@ -46,7 +46,6 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
             axes = figure.add_subplot(1, len(panels), index + 1)
             _panel(axes, lines[lines["name"] == name], colours, window)
             axes.set_title(title)
-            axes.set_xlabel("tokens read")
     return figure
 
 
@@ -111,7 +110,9 @@ def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: 
 def _tokens(axes: Axes, longest: np.ndarray) -> None:
     """The axis of tokens, given how far each arm goes."""
     low, high = float(longest.min()), float(longest.max())
-    if logarithmic(axes, low, high):
+    widely = logarithmic(axes, low, high)
+    axes.set_xlabel("tokens read" + " (logarithmic)" * widely)
+    if widely:
         axes.set_xlim(_SHOWN * low, high)
     else:
         axes.set_xlim(0, high)

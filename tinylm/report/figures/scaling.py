@@ -56,7 +56,8 @@ def gains_over_sizes(verdicts: Verdicts, runs: pd.DataFrame, claim: Claim) -> Fi
             gains = [sign * (item.delta or 0.0) for item in own]
             axes.plot(x, gains, dash(ink[effect]), color=ink[effect], linewidth=1.2, zorder=3)
             for position, item in zip(x, own, strict=True):
-                _gain(axes, float(position), item, sign, ink[effect])
+                dots = float(position) * float(np.exp(-span * _APART / 3))
+                _gain(axes, float(position), dots, item, sign, ink[effect])
             ends.append((sign * (own[-1].delta or 0.0), label(claim, effect), ink[effect]))
         axes.set_xscale("log")
         sizes = sorted({round(float(np.exp(value))) for value in at.values()})
@@ -69,9 +70,12 @@ def gains_over_sizes(verdicts: Verdicts, runs: pd.DataFrame, claim: Claim) -> Fi
     return figure
 
 
-def _gain(axes: Axes, x: float, item: Comparison, sign: int, ink: str) -> None:
-    points = [sign * value for value in item.differences.values()]
-    axes.scatter([x] * len(points), points, s=11, color=ink, marker=marker(ink, "o"), alpha=0.5, linewidths=0, zorder=4)
+def _gain(axes: Axes, x: float, dots: float, item: Comparison, sign: int, ink: str) -> None:
+    """Mean and interval at ``x``, the seeds beside them at ``dots``: on the bar they would hide."""
+    gains = [sign * value for value in item.differences.values()]
+    axes.scatter(
+        [dots] * len(gains), gains, s=11, color=ink, marker=marker(ink, "o"), alpha=0.6, linewidths=0, zorder=4
+    )
     if item.ci_low is not None and item.ci_high is not None:
         axes.plot([x, x], [sign * item.ci_low, sign * item.ci_high], color=ink, linewidth=1.6, zorder=4)
     fill = "white" if item.ci_low is None else ink

@@ -217,10 +217,14 @@ def _name_height(axes: Axes) -> float:
 def label_right(axes: Axes, heights: Sequence[float], texts: Sequence[str], colour: Sequence[str]) -> None:
     """Names beside the right edge at the heights (data) of what they name, moved apart where they would touch.
 
-    More than fourteen names are left out: they would be a wall.
+    More than fourteen names would be a wall. Of arms that look alike, as an arm at several sizes does, the last is then
+    named alone; where that is no help, none is.
     """
     if len(texts) > MANY:
-        return
+        last = sorted({(ink, marker(ink, "")): place for place, ink in enumerate(colour)}.values())
+        if len(last) > MANY:
+            return
+        heights, texts, colour = [heights[n] for n in last], [texts[n] for n in last], [colour[n] for n in last]
     low, high = axes.get_ylim()
     gap = _name_height(axes)
     inside = [min(max(height, low), high) for height in heights]
