@@ -30,7 +30,7 @@ from tinylm.report.history import history
 from tinylm.report.manifest import read_manifest
 from tinylm.report.page import write_report
 from tinylm.report.portable import command, portable
-from tinylm.report.tables import markdown, terminal_table
+from tinylm.report.tables import list_item, markdown, terminal_table
 from tinylm.report.training import training_table
 from tinylm.report.vocabularies import vocabulary_table
 from tinylm.report.wording import amount, answer, sentence, signed
@@ -81,6 +81,11 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
     "tuned on compared seeds": ({"tune": {"params": {"optim.lr": [1]}, "seeds": [4]}}, "seed 4 is compared on too"),
     "empty grid": ({"tune": {"params": {"optim.lr": []}, "seeds": [9]}}, "claim.tune.params.optim.lr: the grid"),
 }
+
+
+@pytest.mark.parametrize(("text", "item"), [("+ norm wins", r"- \+ norm wins"), ("1e-3 wins", "- 1e-3 wins")])
+def test_a_label_of_a_plus_makes_no_list_within_the_list(text: str, item: str) -> None:
+    assert list_item(text) == item
 
 
 @pytest.mark.parametrize("case", BAD_CLAIMS)

@@ -104,7 +104,8 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         room = Environment(
             loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        write_text(out / file, room.get_template(f"{file}.j2").render(facts, markdown=tables.markdown))
+        room.globals |= {"markdown": tables.markdown, "list_item": tables.list_item}
+        write_text(out / file, room.get_template(f"{file}.j2").render(facts))
     frames = {key: facts[f"{key}_table"] for key in TABLES}
     write_text(out / "tables.tex", document(name, frames, claim.reported_unit))
     return Report(out / "report.html", verdicts, claim, placed)
