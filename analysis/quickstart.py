@@ -70,7 +70,7 @@ plt.show()
 
 # %%
 scores = runs.pivot_table(index="seed", columns="arm", values=claim.metric)
-differences = scores.drop(columns=claim.baseline).sub(scores[claim.baseline], axis=0)
+differences = scores[list(claim.comparisons)] - scores[list(claim.comparisons.values())].to_numpy()
 differences.agg(["mean", "std", "count"])
 
 # %% [markdown]
@@ -80,7 +80,7 @@ differences.agg(["mean", "std", "count"])
 # %%
 verdicts = tinylm.compare(name, root)
 figure, axes = plt.subplots(figsize=(6, 0.9 + 0.5 * len(verdicts.comparisons)), layout="constrained")
-axes.axvspan(-verdicts.delta, verdicts.delta, color="0.92")
+axes.axvspan(-verdicts.smallest_effect, verdicts.smallest_effect, color="0.92")
 axes.axvline(0, color="0.5", linewidth=0.8)
 for row, item in enumerate(verdicts.comparisons):
     axes.plot(list(item.differences.values()), [row] * len(item.differences), "o", alpha=0.5, color=f"C{row}")

@@ -122,7 +122,7 @@ def test_an_equivalent_comparison_tells_the_interval_that_its_test_used(tmp_path
     assert near.ci_high > delta
     assert "difference +0.0001, within −0.0012 to +0.0014 by the test of equivalence)" in sentence(near, verdicts)
     narrow = dataclasses.replace(near, equivalence_low=0.0, equivalence_high=0.00998)
-    assert "within +0.00000 to +0.00998 by" in sentence(narrow, dataclasses.replace(verdicts, delta=0.01))
+    assert "within +0.00000 to +0.00998 by" in sentence(narrow, dataclasses.replace(verdicts, smallest_effect=0.01))
 
 
 def test_family_raises_the_bar_also_through_refused_comparisons(tmp_path: Path) -> None:

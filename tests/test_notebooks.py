@@ -32,6 +32,17 @@ def test_there_is_a_notebook() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path) -> None:
+    runs(path)
+
+
+def test_without_runs_of_ones_own_kept_ones_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first claim by name, which has no baseline."""
+    monkeypatch.setenv("TINYLM_ROOT", str(tmp_path / "none"))
+    runs(PROJECT / "analysis" / "quickstart.py")
+
+
+def runs(path: Path) -> None:
+    """A notebook runs without a complaint, and draws unless it has nothing to draw."""
     notebook = jupytext.read(path)
     client = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3")
     client.execute(cwd=str(path.parent))

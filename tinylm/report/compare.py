@@ -76,7 +76,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         comparisons=comparisons,
         estimates=estimated(placed, claim, manifest) if placed is not None else [],
         trends=trends(comparisons, placed, claim) if placed is not None else [],
-        delta=claim.delta,
+        smallest_effect=claim.delta,
         amended=bool(manifest.amended),
     )
 

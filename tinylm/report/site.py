@@ -164,7 +164,7 @@ def paper(source: str) -> str:
 
 def _entry(name: str, report: Report) -> Entry:
     verdicts, claim = report.verdicts, report.claim
-    reach = max([_reach(item, verdicts.delta) for item in verdicts.comparisons], default=1.0)
+    reach = max([_reach(item, verdicts.smallest_effect) for item in verdicts.comparisons], default=1.0)
     results = [_compared(item, verdicts, claim, reach) for item in verdicts.comparisons]
     results += [_estimated(item, verdicts, claim) for item in verdicts.estimates]
     compared = report.runs[report.runs["stage"] == "compare"]
@@ -184,7 +184,7 @@ def _compared(item: Comparison, verdicts: Verdicts, claim: Claim, reach: float) 
     strip = None
     if item.delta is not None and item.ci_low is not None and item.ci_high is not None:
         low, middle, high = (_share(value, reach) for value in (item.ci_low, item.delta, item.ci_high))
-        strip = Strip(low, high, middle, verdicts.delta / reach / 2)
+        strip = Strip(low, high, middle, verdicts.smallest_effect / reach / 2)
     said = item.claim or (f"{item.variant_label} {_VERBS[item.expected]} {item.against_label}" if item.expected else "")
     outcome = item.outcome or "no expectation"
     told = wording.sentence(item, verdicts).removesuffix(f": {outcome}")

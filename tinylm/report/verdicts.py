@@ -181,7 +181,7 @@ class Verdicts:
         warnings: what a reader has to know.
         comparisons, estimates: the results, in the claim's order.
         trends: how each effect goes over the claim's sizes, where it has several.
-        delta: the smallest effect worth having, as declared.
+        smallest_effect: what is worth having, as declared: the claim's ``delta``.
         amended: what decides was declared otherwise before runs had ended; ``warnings`` say what.
     """
 
@@ -192,7 +192,7 @@ class Verdicts:
     warnings: list[str]
     comparisons: list[Comparison]
     estimates: list[Estimate]
-    delta: float
+    smallest_effect: float
     trends: list[Trend] = field(default_factory=list)
     amended: bool = False
 
@@ -205,7 +205,7 @@ class Verdicts:
     def as_json(self) -> dict[str, Any]:
         """Plain data with null for what is missing; never NaN."""
         data = _plain(dataclasses.asdict(self))
-        del data["delta"]
+        del data["smallest_effect"]
         return data
 
     def write(self, path: Path) -> None:

@@ -118,7 +118,8 @@ def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
         case "worse":
             return f"{a} is worse than {b} by {size} {where}{outcome}"
         case "equivalent":
-            inside = f"within ±{verdicts.delta:g} {metric} ({_equivalence(comparison, verdicts.delta)})"
+            room = verdicts.smallest_effect
+            inside = f"within ±{room:g} {metric} ({_equivalence(comparison, room)})"
             return f"{a} and {b} are equivalent {inside} {where}{outcome}"
         case "inconclusive":
             return f"{a} against {b} is inconclusive (difference {difference(comparison)} {metric}) {where}{outcome}"

@@ -21,7 +21,7 @@ def differences(verdicts: Verdicts) -> Figure | None:
     with style():
         figure = Figure(figsize=(7.2, 1.15 + 0.52 * rows), layout="constrained")
         axes = figure.add_subplot()
-        axes.axvspan(-verdicts.delta, verdicts.delta, color=FAINT, alpha=0.55, linewidth=0)
+        axes.axvspan(-verdicts.smallest_effect, verdicts.smallest_effect, color=FAINT, alpha=0.55, linewidth=0)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         for row, item in enumerate(verdicts.comparisons):
             _row(axes, rows - 1 - row, item)
@@ -47,7 +47,7 @@ def differences(verdicts: Verdicts) -> Figure | None:
                 va="top",
             )
         axes.annotate(
-            f"shaded: ±{verdicts.delta:g}, too small to matter",
+            f"shaded: ±{verdicts.smallest_effect:g}, too small to matter",
             xy=(0, 1),
             xytext=(0, 3),
             xycoords=axes.get_xaxis_transform(),
@@ -99,7 +99,7 @@ def _row(axes: Axes, y: int, item: Comparison) -> None:
 
 def _limits(axes: Axes, verdicts: Verdicts) -> None:
     """Room for every point, for zero and the band; an interval that would dwarf them ends in an arrow."""
-    points = [-verdicts.delta, verdicts.delta]
+    points = [-verdicts.smallest_effect, verdicts.smallest_effect]
     for item in verdicts.comparisons:
         points += [value for value in (item.delta, *item.differences.values()) if value is not None]
     low, high = min(points), max(points)
