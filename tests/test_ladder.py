@@ -71,7 +71,7 @@ def test_the_whole_is_the_claims_own_comparison_where_it_has_one(tmp_path: Path)
     sweep = ladder(tmp_path / "runs", arms={**ARMS, "all": {"expect": "better"}})
     top = [job for job in sweep.jobs if job["arm"] == "twice"]
     sweep.jobs += [{**job, "arm": "all"} for job in top]
-    whole = table(sweep)["twice − base"]
+    whole = table(sweep)["all − base"]
     own = next(item for item in sweep.verdicts().comparisons if item.variant == "all")
     assert whole["verdict"] == own.verdict == "better"
     assert own.delta is not None

@@ -47,6 +47,20 @@ def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_gr
     assert NOTE in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
+def test_losses_of_a_token_tell_nothing_of_arms_with_other_tokens(tmp_path: Path) -> None:
+    for other, told in ((512, True), (1024, False)):
+        sweep = Sweep(tmp_path / str(other))
+        for arm, vocab, scores in (("d4", 512, D4), ("d8", other, D8)):
+            for seed, score in enumerate(scores):
+                sweep.tell(sweep.run(arm, seed, score, accounting={"shape.vocab": vocab}), test_loss=2 * score)
+        manifest = sweep.manifest()
+        assert manifest.claim is not None
+        placed = by_arm(sweep.frame(), manifest)
+        assert "test_loss" in placed
+        metrics = set(signal_table(placed, history(sweep.root), manifest.claim)["metric"])
+        assert ("nats a token" in metrics, "bits per byte (decides)" in metrics) == (told, True)
+
+
 def test_sizes_are_told_apart_and_arms_of_the_same_runs_count_once(tmp_path: Path) -> None:
     """What moves with size alone separates no arms; an arm under a second name adds no evidence."""
     rng = np.random.default_rng(0)

@@ -69,7 +69,7 @@ def ladder_table(verdicts: Verdicts, manifest: Manifest, runs: pd.DataFrame) -> 
     told = {
         (item.variant, item.against): _gain_of(verdicts, item.variant, item.against) for item in verdicts.comparisons
     }
-    whole = _whole(verdicts, claim, manifest, runs, way)
+    named, whole = _whole(verdicts, claim, manifest, runs, way)
     certain = whole.low is not None and whole.low > 0 and whole.value is not None
     reported = [claim.arms[arm].reported for arm in way[1:]]
     known = [value for value in reported if value is not None]
@@ -79,7 +79,7 @@ def ladder_table(verdicts: Verdicts, manifest: Manifest, runs: pd.DataFrame) -> 
         own = told[arm, below]
         share = None if not certain or own.value is None or not whole.value else own.value / whole.value
         rows.append(_row(claim.label(arm), own, share, gain, None if not source or gain is None else gain / source))
-    rows.append(_row(f"{claim.label(way[-1])} − {claim.label(way[0])}", whole, 1.0 if certain else None, source, None))
+    rows.append(_row(f"{claim.label(named)} − {claim.label(way[0])}", whole, 1.0 if certain else None, source, None))
     table = pd.DataFrame(rows)
     return table if known else table[[column for column in table.columns if "reported" not in column]]
 
@@ -108,17 +108,20 @@ def _signed(delta: float | None, low: float | None, high: float | None, verdict:
     return Gain(-delta, None if high is None else -high, None if low is None else -low, verdict)
 
 
-def _whole(verdicts: Verdicts, claim: Claim, manifest: Manifest, runs: pd.DataFrame, way: list[str]) -> Gain:
+def _whole(
+    verdicts: Verdicts, claim: Claim, manifest: Manifest, runs: pd.DataFrame, way: list[str]
+) -> tuple[str, Gain]:
+    """The top rung against the base, and by which arm's name: its own, or that of the claim's comparison of the two."""
     top, base = way[-1], way[0]
     for item in verdicts.comparisons:
         if item.against == base and manifest.keys(item.variant) == manifest.keys(top):
-            return _gain_of(verdicts, item.variant, base)
+            return item.variant, _gain_of(verdicts, item.variant, base)
     rows: dict[str, Run] = {
         str(row["key"]): {str(name): value for name, value in row.items()} for row in runs.to_dict("records")
     }
     pairing = Pairing.of(top, base, claim, manifest, rows)
     if pairing.difference is None:
-        return Gain(None, None, None, "–")
+        return top, Gain(None, None, None, "–")
     interval = None if pairing.refusals else pairing.difference.interval(claim.alpha / len(claim.comparisons))
     low, high = interval or (None, None)
-    return _signed(pairing.difference.mean, low, high, "–", claim.direction == "lower")
+    return top, _signed(pairing.difference.mean, low, high, "–", claim.direction == "lower")

@@ -20,6 +20,8 @@ _PREFIXES = ("accounting.", "cost.", "provenance.")
 _LAST = 5  # points at the end of a curve whose scatter is its noise
 _FEWEST = 2  # runs an arm from which a spread is taken
 _ERRORS = re.compile(r"_(error|stderr)(/|$)")  # standard errors, as evaluators name them: of a score, and none itself
+_OF_TOKENS = re.compile(r"^(test|tune)_loss(/|$)")
+_VOCABULARY = "accounting.shape.vocab"
 NOTE = (  # what stands below the table
     "It asks another question than the verdicts: whether all arms at once are alike, each metric for itself and "
     "unadjusted. So a metric may separate the arms where every comparison is inconclusive."
@@ -29,6 +31,7 @@ NOTE = (  # what stands below the table
 def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """A row a metric, the one that separates the arms best first; empty where fewer than two arms have two runs.
 
+    Losses of a token are left out where arms have vocabularies of their own: a shorter token has a smaller loss.
     A claim at several sizes has a row a size too: arms of one size alone tell whether a metric tells arms apart. Arms
     that are the same runs count once.
 
@@ -52,6 +55,8 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
         runs = runs.assign(**{name: runs["key"].map(ends)})
         scored.append(name)
     scored = [name for name in scored if name == claim.metric or not _ERRORS.search(name)]
+    if _VOCABULARY in runs and runs[_VOCABULARY].nunique() > 1:
+        scored = [name for name in scored if name == claim.metric or not _OF_TOKENS.search(name)]
     runs = runs[runs["arm"].isin(distinct(runs))]
     size_of = {name: arm.size for name, arm in claim.arms.items()}
     sizes: list[str | None] = list(claim.sizes) if claim.sizes else [None]

@@ -15,7 +15,7 @@ _COLUMNS = {
     "coverage": ("coverage", "{:.1%}".format),
     "bytes_per_token_before": ("bytes a token before", "{:.2f}".format),
     "bytes_per_token": ("bytes a token", "{:.2f}".format),
-    "vocabulary_share_before": ("share of parameters before", "{:.1%}".format),
+    "vocabulary_share_before": ("share with the ids before, same body", "{:.1%}".format),
     "vocabulary_share": ("share of parameters", "{:.1%}".format),
 }
 

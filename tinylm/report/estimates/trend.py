@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Trend(Estimand):
     """Change of the gain of ``arm`` over ``against`` for each doubling of the opponent's parameters.
 
-    Positive: the gain grows, whether lower or higher of the metric is better. It is the change that the table of
-    trends gives for every effect (`tinylm.report.trends`), here with a region that says where it is expected.
+    Positive: the larger the model, the more the difference is in the arm's favour, whether lower or higher of the
+    metric is better; so also where it loses at every size and ever less. It is the change that the table of trends
+    gives for every effect (`tinylm.report.trends`), here with a region that says where it is expected.
 
     Fields:
         arm, against: as the claim's file calls them, without a size.
