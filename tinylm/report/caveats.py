@@ -25,7 +25,7 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
             counts = ", ".join(f"{version} ({count})" for version, count in sorted(versions.items()))
             found.append(f"runs were made by different {name} versions: {textwrap.shorten(counts, 300)}")
             found += _strangers(rows, pairings, name, prefix)
-    served = {(job.key, _served(job, rows)) for job in manifest.jobs if job.key in rows}
+    served = {(job.key, _served(job, manifest, rows)) for job in manifest.jobs if job.key in rows}
     found += _solved(manifest, rows, pairings)
     failed = Counter(arm for key, arm in served if rows[key]["status"] == "failed")
     found += [f"{count} run(s) of {arm} failed" for arm, count in sorted(failed.items())]
@@ -46,7 +46,8 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         for note in dict.fromkeys(_notes(rows.get(job.key, {}))):
             notes.setdefault(note, []).append(job)
     for note, jobs in sorted(notes.items()):
-        named = textwrap.shorten(", ".join(dict.fromkeys(_served(job, rows) for job in jobs)), 120, placeholder=" ...")
+        whose = ", ".join(dict.fromkeys(_served(job, manifest, rows) for job in jobs))
+        named = textwrap.shorten(whose, 120, placeholder=" ...")
         found.append(f"{note} ({len({job.key for job in jobs})} run(s) of {named})")
     return found
 
@@ -82,9 +83,11 @@ def _solved(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
     return [f"shapes solved for their budget differ in more than the hidden size: {named}"]
 
 
-def _served(job: Job, rows: Mapping[str, Run]) -> str:
-    """Whose run it is: an arm's, or a parent's."""
-    return parent(rows[job.key]) if job.stage == "parent" else job.arm
+def _served(job: Job, manifest: Manifest, rows: Mapping[str, Run]) -> str:
+    """Whose run it is, by its label: an arm's, or a parent's."""
+    if job.stage == "parent":
+        return parent(rows[job.key])
+    return job.arm if manifest.claim is None else manifest.claim.label(job.arm)
 
 
 def _notes(row: Run) -> list[str]:
