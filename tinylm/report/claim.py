@@ -194,11 +194,16 @@ class Claim:
 
     def at_sizes(self, arm: str) -> list[str]:
         """What an arm of the claim's file is called at each size, smallest first."""
-        return [f"{arm}{AT}{size}" for size in self.sizes]
+        return [_sized(arm, size) for size in self.sizes]
 
     def label(self, arm: str) -> str:
         """How tables and figures call an arm."""
         return self.arms[arm].label or arm
+
+
+def _sized(arm: str, size: str) -> str:
+    """What an arm of the file is called at a size."""
+    return f"{arm}{AT}{size}"
 
 
 def _at_every_size(claim: Claim, name: str) -> Claim:
@@ -211,10 +216,10 @@ def _at_every_size(claim: Claim, name: str) -> Claim:
     for size, overrides in claim.sizes.items():
         for key, arm in claim.arms.items():
             opponent = arm.against or (None if key == claim.baseline else claim.baseline)
-            arms[f"{key}{AT}{size}"] = dataclasses.replace(
+            arms[_sized(key, size)] = dataclasses.replace(
                 arm,
                 overrides=[*overrides, *arm.overrides],
-                against=None if opponent is None else f"{opponent}{AT}{size}",
+                against=None if opponent is None else _sized(opponent, size),
                 label=f"{arm.label or key} at {size}",
                 size=size,
             )

@@ -64,7 +64,7 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim,
     reasons = _unfinished(runs, metric, estimand.takes_diverged)
     for equals in _equals(runs, estimand, claim):
         reasons += _void(equals, claim)
-    if estimand.stage(claim) == "compare":
+    if claim.tune is not None and estimand.stage(claim) == "compare":
         rows = {str(row["key"]): row for row in _rows(placed[placed["status"] != "not run"])}
         for arm in dict.fromkeys(map(str, runs["arm"])):
             reasons += guards.untuned(manifest, claim, arm, rows)
