@@ -36,7 +36,7 @@ def by_arm(runs: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
         {
             "key": [job.key for job in manifest.jobs],
             "arm": [job.arm for job in manifest.jobs],
-            "label": [_label(claim, job.arm) for job in manifest.jobs],
+            "label": [label_of(claim, job.arm) for job in manifest.jobs],
             "stage": [job.stage for job in manifest.jobs],
             "planned_seed": [job.seed for job in manifest.jobs],
             "params": [job.params for job in manifest.jobs],
@@ -71,5 +71,6 @@ def parent(run: Mapping[Any, Any]) -> str:
     return "parent"
 
 
-def _label(claim: Claim | None, arm: str) -> str:
+def label_of(claim: Claim | None, arm: str) -> str:
+    """How an arm is called, also one that only another root's claim knows."""
     return claim.label(arm) if claim is not None and arm in claim.arms else arm

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinylm.report.arms import parent
+from tinylm.report.arms import label_of, parent
 from tinylm.report.guards import Run
 from tinylm.report.manifest import Job, Manifest
 from tinylm.report.pairing import Pairing
@@ -87,7 +87,7 @@ def _served(job: Job, manifest: Manifest, rows: Mapping[str, Run]) -> str:
     """Whose run it is, by its label: an arm's, or a parent's."""
     if job.stage == "parent":
         return parent(rows[job.key])
-    return job.arm if manifest.claim is None else manifest.claim.label(job.arm)
+    return label_of(manifest.claim, job.arm)
 
 
 def _notes(row: Run) -> list[str]:
