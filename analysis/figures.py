@@ -23,9 +23,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinylm
-from tinylm.report.arms import by_arm
+from tinylm.report.claims.manifest import read_manifest
 from tinylm.report.figures.style import colours, label_right
-from tinylm.report.manifest import read_manifest
+from tinylm.report.records.arms import by_arm
 
 project = next(folder for folder in [Path.cwd(), *Path.cwd().parents] if (folder / "analysis").is_dir())
 root, name = project / "analysis" / "results" / "depth_width" / "runs", "depth_width"  # or your own

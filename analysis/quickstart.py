@@ -24,7 +24,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import tinylm
-from tinylm.report.manifest import read_manifest
+from tinylm.report.claims.manifest import read_manifest
 
 # %% [markdown]
 # Which sweep: `TINYLM_SWEEP` of the folder `TINYLM_ROOT`, else the quickstart's own runs, else the first sweep whose

@@ -23,16 +23,16 @@
 # %%
 from IPython.display import display
 
-from tinylm.report.compare import compare
-from tinylm.report.costs import charged_table
 from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
-from tinylm.report.history import history
-from tinylm.report.ladder import ladder_table
-from tinylm.report.rounds import rounds_table
-from tinylm.report.study import Study, show
-from tinylm.report.tables import seed_table
+from tinylm.report.judgement.compare import compare
+from tinylm.report.pages.study import Study, show
+from tinylm.report.records.history import history
+from tinylm.report.tables.costs import charged_table
+from tinylm.report.tables.ladder import ladder_table
+from tinylm.report.tables.rounds import rounds_table
+from tinylm.report.tables.scores import seed_table
 
 study = Study(
     [

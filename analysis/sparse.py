@@ -23,10 +23,10 @@
 # %%
 from IPython.display import display
 
-from tinylm.report.costs import charged_table, spent_table
 from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.layers import by_layer
-from tinylm.report.study import Study, show
+from tinylm.report.pages.study import Study, show
+from tinylm.report.tables.costs import charged_table, spent_table
 
 study = Study(["moe_vs_dense", "random_routed", "upcycle_vs_scratch"])
 

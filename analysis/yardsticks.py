@@ -22,10 +22,10 @@
 # %%
 from IPython.display import display
 
-from tinylm.report.costs import spent_table
 from tinylm.report.figures.lengths import by_length
-from tinylm.report.study import Study, show
-from tinylm.report.tables import seed_table
+from tinylm.report.pages.study import Study, show
+from tinylm.report.tables.costs import spent_table
+from tinylm.report.tables.scores import seed_table
 
 study = Study(["length_extrapolation", "recall_by_attention", "capacity"])
 

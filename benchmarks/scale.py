@@ -26,8 +26,8 @@ TIMED = """
 import resource, sys, time
 began = time.perf_counter()
 from pathlib import Path
-from tinylm.report.collect import collect
-from tinylm.report.page import write_report
+from tinylm.report.records.collect import collect
+from tinylm.report.pages.page import write_report
 ready = time.perf_counter()
 {act}
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

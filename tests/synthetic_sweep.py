@@ -13,10 +13,10 @@ import pandas as pd
 
 from tinylm.files import write_json
 from tinylm.record import RunRecord
-from tinylm.report.collect import collect
-from tinylm.report.compare import decide
-from tinylm.report.manifest import Manifest, read_manifest
-from tinylm.report.verdicts import Comparison, Verdicts
+from tinylm.report.claims.manifest import Manifest, read_manifest
+from tinylm.report.judgement.compare import decide
+from tinylm.report.judgement.verdicts import Comparison, Verdicts
+from tinylm.report.records.collect import collect
 
 CONFIG: dict[str, Any] = {
     "seed": 0,

@@ -9,14 +9,14 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_sweep import Sweep
 
-from tinylm.report.arms import by_arm
-from tinylm.report.drawing import caption
 from tinylm.report.figures.cost import quality
 from tinylm.report.figures.curves import learning_curves
+from tinylm.report.figures.drawing import caption
 from tinylm.report.figures.forest import differences
 from tinylm.report.figures.style import MANY, PALETTE, colours, dash, glyph, label_right, marker, of_arms
-from tinylm.report.history import history
-from tinylm.report.page import write_report
+from tinylm.report.pages.page import write_report
+from tinylm.report.records.arms import by_arm
+from tinylm.report.records.history import history
 
 
 def words(figure: str, sweep: Sweep) -> str:

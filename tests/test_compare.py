@@ -15,15 +15,15 @@ from synthetic_sweep import D4, D8, Sweep
 from tinylm.compose.restart import as_declared_first
 from tinylm.compose.sweep import choose as tune_of_sweep
 from tinylm.errors import UserError
-from tinylm.report.claim import Claim
-from tinylm.report.compare import compare, decide
-from tinylm.report.declaration import amendments
-from tinylm.report.difference import outliers, paired
-from tinylm.report.manifest import Job, Manifest, read_manifest
-from tinylm.report.tables import verdict_table
-from tinylm.report.tuning import Trial, at_edge, choose
-from tinylm.report.verdicts import OUTCOMES, Comparison
-from tinylm.report.wording import answer, sentence
+from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.declaration import amendments
+from tinylm.report.claims.manifest import Job, Manifest, read_manifest
+from tinylm.report.judgement.compare import compare, decide
+from tinylm.report.judgement.tuning import Trial, at_edge, choose
+from tinylm.report.judgement.verdict_tables import verdict_table
+from tinylm.report.judgement.verdicts import OUTCOMES, Comparison
+from tinylm.report.judgement.wording import answer, sentence
+from tinylm.report.statistics.difference import outliers, paired
 
 
 @pytest.fixture

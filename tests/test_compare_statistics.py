@@ -13,9 +13,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from synthetic_sweep import D4, D8, Sweep
 
-from tinylm.report.difference import Difference, paired, unpaired
-from tinylm.report.family import benjamini_hochberg, holm
-from tinylm.report.power import (
+from tinylm.report.judgement.power import (
     describe_power,
     minimum_detectable_effect,
     power_of_equivalence,
@@ -23,7 +21,9 @@ from tinylm.report.power import (
     seeds_needed,
     seeds_needed_for_equivalence,
 )
-from tinylm.report.spread import past_spread
+from tinylm.report.judgement.spread import past_spread
+from tinylm.report.statistics.difference import Difference, paired, unpaired
+from tinylm.report.statistics.family import benjamini_hochberg, holm
 
 
 def differences(seed: int, family: int, n: int, effects: list[float]) -> list[Difference]:

@@ -13,9 +13,9 @@ from tiny_tokenizers import form, saved
 from tests.commands import PROJECT, SMALL, text_files
 from tinylm.compose.catalogue import sweeps, variants
 from tinylm.compose.main import invoke
-from tinylm.report.claim import Claim
-from tinylm.report.guards import drifted
-from tinylm.report.ladder import rungs
+from tinylm.report.claims.claim import Claim
+from tinylm.report.judgement.guards import drifted
+from tinylm.report.tables.ladder import rungs
 
 OPTIONS = [(group, option) for group, options in variants().items() for option in options.split(", ")]
 

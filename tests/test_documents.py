@@ -13,9 +13,9 @@ from scipy import stats
 from synthetic_sweep import D4, Sweep
 
 from tinylm.record import RunRecord
-from tinylm.report.archive import archive
-from tinylm.report.compare import compare
-from tinylm.report.documents import BLOCKS, in_blocks, text_error
+from tinylm.report.judgement.compare import compare
+from tinylm.report.records.archive import archive
+from tinylm.report.statistics.documents import BLOCKS, in_blocks, text_error
 from tinylm.runs.items import write_items
 
 BITS = {"evaluate.bits": {"_target_": "tinylm.evaluate.bits.BitsPerByte", "prefix": ""}}

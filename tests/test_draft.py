@@ -18,7 +18,7 @@ from tinylm.cli.main import dispatch
 from tinylm.compose.catalogue import variants
 from tinylm.compose.draft import CONF, PARTS, claim, variant
 from tinylm.errors import UserError
-from tinylm.report.claim import Claim
+from tinylm.report.claims.claim import Claim
 
 TRIED = """
 import sys, pytest

@@ -18,18 +18,18 @@ from synthetic_sweep import CLAIM, Sweep
 
 from tests.commands import PROJECT
 from tinylm.errors import UserError
-from tinylm.report.claim import Claim
-from tinylm.report.estimand import Interval, Unestimable, kinds
-from tinylm.report.estimation import within
+from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.estimand import Interval, Unestimable, kinds
+from tinylm.report.claims.manifest import Manifest, read_manifest
+from tinylm.report.claims.sample import Sample
 from tinylm.report.figures.peaks import peaks
-from tinylm.report.manifest import Manifest, read_manifest
-from tinylm.report.page import write_report
-from tinylm.report.rank_correlation import rank_correlation
-from tinylm.report.sample import Sample
-from tinylm.report.site import write_site
-from tinylm.report.study import Study
-from tinylm.report.verdicts import Estimate
-from tinylm.report.wording import answer, estimate_sentence, unit_of_values
+from tinylm.report.judgement.estimation import within
+from tinylm.report.judgement.verdicts import Estimate
+from tinylm.report.judgement.wording import answer, estimate_sentence, unit_of_values
+from tinylm.report.pages.page import write_report
+from tinylm.report.pages.site import write_site
+from tinylm.report.pages.study import Study
+from tinylm.report.statistics.rank_correlation import rank_correlation
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "spearman": {"x": "shape.depth", "region": [0.0, 1.0]},

@@ -44,8 +44,8 @@ from tinylm.model.lm import LanguageModel
 from tinylm.model.norm.layer import Layer
 from tinylm.model.position.learned import Learned
 from tinylm.record import RunRecord
-from tinylm.report.manifest import Job, Manifest
-from tinylm.report.replicates import replicates
+from tinylm.report.claims.manifest import Job, Manifest
+from tinylm.report.records.replicates import replicates
 from tinylm.streams import Streams
 
 BYTES = Bytes().train(list)

@@ -10,7 +10,7 @@ import torch
 import tinylm as package
 from tests.commands import SMALL, tinylm
 from tinylm.batch import Batch
-from tinylm.report.collect import collect
+from tinylm.report.records.collect import collect
 
 GROUPS = ["model/ffn=mixed", "model/ffn@model.ffn.sparse=random_routed", "model.ffn.sparse.groups={code: 2, prose: 3}"]
 

@@ -14,11 +14,7 @@ from scipy import stats
 from synthetic_sweep import CLAIM, D8, Sweep
 
 from tinylm.record import RunRecord
-from tinylm.report.arms import by_arm
-from tinylm.report.claim import Claim
-from tinylm.report.collect import collect
-from tinylm.report.costs import SPENT_NOTE, WALL_TIME, spent_table
-from tinylm.report.factors import confounded, factors, matrix
+from tinylm.report.claims.claim import Claim
 from tinylm.report.figures.curves import learning_curves
 from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forgetting import forgetting
@@ -27,9 +23,13 @@ from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import front, pareto
 from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import INK, PALETTE, of_arms
-from tinylm.report.history import history
-from tinylm.report.page import write_report
-from tinylm.report.rounds import rounds_table
+from tinylm.report.pages.page import write_report
+from tinylm.report.records.arms import by_arm
+from tinylm.report.records.collect import collect
+from tinylm.report.records.history import history
+from tinylm.report.tables.costs import SPENT_NOTE, WALL_TIME, spent_table
+from tinylm.report.tables.factors import confounded, factors, matrix
+from tinylm.report.tables.rounds import rounds_table
 from tinylm.runs.items import write_items
 
 

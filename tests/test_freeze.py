@@ -16,7 +16,7 @@ from tinylm.compose.rehearsal import rehearse
 from tinylm.errors import UserError
 from tinylm.model.freezing import freeze
 from tinylm.model.lm import LanguageModel
-from tinylm.report.collect import collect
+from tinylm.report.records.collect import collect
 
 
 def test_what_is_named_has_no_gradient() -> None:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from benchmarks import scale
 from tests.synthetic_sweep import D4, Sweep
 from tinylm.record import RunRecord
-from tinylm.report import index
-from tinylm.report.collect import collect
-from tinylm.report.compare import compare
-from tinylm.report.history import history
-from tinylm.report.index import NAME, columns, joined
+from tinylm.report.judgement.compare import compare
+from tinylm.report.records import index
+from tinylm.report.records.collect import collect
+from tinylm.report.records.history import history
+from tinylm.report.records.index import NAME, columns, joined
 
 
 @pytest.fixture

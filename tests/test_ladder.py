@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from synthetic_sweep import Sweep
 
-from tinylm.report.arms import by_arm
-from tinylm.report.claim import Claim
-from tinylm.report.costs import charged_table
-from tinylm.report.ladder import ladder_table, rungs
-from tinylm.report.page import write_report
+from tinylm.report.claims.claim import Claim
+from tinylm.report.pages.page import write_report
+from tinylm.report.records.arms import by_arm
+from tinylm.report.tables.costs import charged_table
+from tinylm.report.tables.ladder import ladder_table, rungs
 
 ARMS: dict[str, dict[str, Any]] = {
     "base": {},

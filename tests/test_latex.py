@@ -9,7 +9,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinylm.report.latex import document, latex
+from tinylm.report.tables.latex import document, latex
 
 CELLS = st.text(string.ascii_letters + string.digits + " &%$#_{}~^\\−±×–", max_size=6)
 

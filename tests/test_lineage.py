@@ -13,7 +13,7 @@ from tests.synthetic_sweep import Sweep
 from tinylm.cli.main import dispatch
 from tinylm.record import RunRecord
 from tinylm.report.figures.graph import graph
-from tinylm.report.lineage import Node, lineage, tree
+from tinylm.report.tables.lineage import Node, lineage, tree
 
 HOSTILE = "<b>&amp;"
 

@@ -24,7 +24,7 @@ from tinylm.data.shares import Shares
 from tinylm.data.store import TokenStore
 from tinylm.data.tokenizer.bytes import Bytes
 from tinylm.errors import UserError
-from tinylm.report.collect import collect
+from tinylm.report.records.collect import collect
 from tinylm.streams import Streams
 
 WORDS = {"low": "abcdefg", "high": "HIJKLMNOP", "digit": "0123456789"}

@@ -20,20 +20,21 @@ from synthetic_sweep import CLAIM, D4, D8, Sweep
 
 from tinylm.errors import UserError
 from tinylm.record import RunRecord
-from tinylm.report.archive import CHARACTERS, LINES, archive, shortened, thinned
-from tinylm.report.arms import by_arm
-from tinylm.report.claim import Claim
-from tinylm.report.collect import collect, flatten
-from tinylm.report.costs import spent_table
+from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.manifest import read_manifest
 from tinylm.report.figures.style import spread
-from tinylm.report.history import history
-from tinylm.report.manifest import read_manifest
-from tinylm.report.page import write_report
-from tinylm.report.portable import command, portable
-from tinylm.report.tables import list_item, markdown, terminal_table
-from tinylm.report.training import training_table
-from tinylm.report.vocabularies import vocabulary_table
-from tinylm.report.wording import amount, answer, sentence, signed
+from tinylm.report.judgement.verdict_tables import terminal_table
+from tinylm.report.judgement.wording import amount, answer, sentence, signed
+from tinylm.report.pages.page import write_report
+from tinylm.report.records.archive import CHARACTERS, LINES, archive, shortened, thinned
+from tinylm.report.records.arms import by_arm
+from tinylm.report.records.collect import collect, flatten
+from tinylm.report.records.history import history
+from tinylm.report.records.portable import command, portable
+from tinylm.report.tables.costs import spent_table
+from tinylm.report.tables.markdown import list_item, markdown
+from tinylm.report.tables.training import training_table
+from tinylm.report.tables.vocabularies import vocabulary_table
 from tinylm.runs.items import write_items
 
 HOSTILE = '<script>alert("x")</script> --> & $5 | 中'
@@ -407,7 +408,7 @@ def test_numbers_in_words() -> None:
 
 def test_results_are_read_without_torch() -> None:
     code = (
-        "import sys, tinylm.report.page, tinylm.report.power, tinylm.report.compare\n"
+        "import sys, tinylm.report.pages.page, tinylm.report.judgement.power, tinylm.report.judgement.compare\n"
         "assert 'torch' not in sys.modules and 'lightning' not in sys.modules\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )

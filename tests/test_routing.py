@@ -17,11 +17,11 @@ from tinylm.model.ffn.product_key import ProductKey
 from tinylm.model.ffn.random_routed import RandomRouted
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.slots import FFN
-from tinylm.report.arms import by_arm
-from tinylm.report.collect import collect
-from tinylm.report.history import history, read_history
-from tinylm.report.page import write_report
-from tinylm.report.routing import routing_table
+from tinylm.report.pages.page import write_report
+from tinylm.report.records.arms import by_arm
+from tinylm.report.records.collect import collect
+from tinylm.report.records.history import history, read_history
+from tinylm.report.tables.routing import routing_table
 from tinylm.runs.routing import layers
 
 

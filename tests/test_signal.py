@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from synthetic_sweep import D4, D8, Sweep
 
-from tinylm.report.arms import by_arm
-from tinylm.report.history import history
-from tinylm.report.page import write_report
-from tinylm.report.signal import NOTE, no_difference, signal_table
+from tinylm.report.judgement.signal import NOTE, no_difference, signal_table
+from tinylm.report.pages.page import write_report
+from tinylm.report.records.arms import by_arm
+from tinylm.report.records.history import history
 
 
 def test_metrics_are_ranked_by_what_they_tell_and_those_that_tell_nothing_are_grey(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from tests.synthetic_sweep import D4, D8, Sweep
 from tinylm.cli.main import dispatch
 from tinylm.errors import UserError
 from tinylm.record import wall_seconds
-from tinylm.report.arms import by_arm
-from tinylm.report.ledger import ledger, ledger_table
-from tinylm.report.site import Site, by_source, paper, summary, write_site
+from tinylm.report.pages.site import Site, by_source, paper, summary, write_site
+from tinylm.report.records.arms import by_arm
+from tinylm.report.tables.ledger import ledger, ledger_table
 
 HOSTILE = '<script>alert("x")</script> & $5 | 中'
 OTHER = "Other et al. 2021, arXiv:2101.00001, table 2; more"

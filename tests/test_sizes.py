@@ -14,12 +14,12 @@ import pytest
 from synthetic_sweep import CLAIM, Sweep
 
 from tinylm.errors import UserError
-from tinylm.report.arms import by_arm
-from tinylm.report.claim import Claim
-from tinylm.report.page import write_report
-from tinylm.report.scaling import FLOOR_FROM, fit_law
-from tinylm.report.trends import agreeing, decision_table
-from tinylm.report.verdicts import Trend, Verdicts
+from tinylm.report.claims.claim import Claim
+from tinylm.report.judgement.scaling import FLOOR_FROM, fit_law
+from tinylm.report.judgement.trends import agreeing, decision_table
+from tinylm.report.judgement.verdicts import Trend, Verdicts
+from tinylm.report.pages.page import write_report
+from tinylm.report.records.arms import by_arm
 
 SIZES = {"0.3m": 0.3e6, "1m": 1e6, "3m": 3e6}
 BLOCK = {"baseline": "a", "arms": {"a": {}, "b": {"expect": "better"}}, "seeds": [0, 1, 2, 3], "delta": 0.005}
@@ -152,7 +152,7 @@ def test_an_arm_that_diverged_at_one_size_has_no_trend(tmp_path: Path, arm: str)
 
 def test_intervals_of_a_trend_cover(tmp_path: Path) -> None:
     """Over seeds: noise that grows with size does not matter to them."""
-    from tinylm.report.scaling import over_seeds
+    from tinylm.report.judgement.scaling import over_seeds
 
     rng = np.random.default_rng(1)
     x = np.array([-1.0, 0.0, 1.0])

@@ -12,10 +12,10 @@ from synthetic_sweep import CLAIM, D4, Sweep
 
 from tests.commands import text_files, tinylm
 from tinylm.errors import UserError
-from tinylm.report.claim import Claim, Stop
-from tinylm.report.manifest import read_manifest
-from tinylm.report.power import describe_power
-from tinylm.report.stopping import futile, replayed, stopped
+from tinylm.report.claims.claim import Claim, Stop
+from tinylm.report.claims.manifest import read_manifest
+from tinylm.report.judgement.power import describe_power
+from tinylm.report.judgement.stopping import futile, replayed, stopped
 
 WORSE = [x + 0.05 + e for x, e in zip(D4, [0.001, -0.001, 0.0005, 0.0, 0.002], strict=True)]
 BETTER = [x - 0.02 + e for x, e in zip(D4, [0.001, -0.001, 0.0005, 0.0, 0.002], strict=True)]

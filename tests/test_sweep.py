@@ -20,8 +20,8 @@ from tinylm.compose import plan
 from tinylm.compose.keys import Job as Task
 from tinylm.compose.plan import Speed
 from tinylm.compose.restart import joined
-from tinylm.report.claim import Claim
-from tinylm.report.manifest import Job, Manifest, read_manifest
+from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.manifest import Job, Manifest, read_manifest
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -28,7 +28,7 @@ from tinylm.model.ffn.relu2 import ReLU2
 from tinylm.model.ffn.swiglu import SwiGLU
 from tinylm.model.lm import LanguageModel
 from tinylm.model.mixed import mixed
-from tinylm.report.collect import collect
+from tinylm.report.records.collect import collect
 from tinylm.streams import Streams
 
 

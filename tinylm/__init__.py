@@ -23,10 +23,10 @@ _ROOMS = {
     "run": "tinylm.compose.notebook",
     "sweep": "tinylm.compose.notebook",
     "load": "tinylm.compose.load",
-    "arms": "tinylm.report.arms",
-    "collect": "tinylm.report.collect",
-    "history": "tinylm.report.history",
-    "compare": "tinylm.report.compare",
+    "arms": "tinylm.report.records.arms",
+    "collect": "tinylm.report.records.collect",
+    "history": "tinylm.report.records.history",
+    "compare": "tinylm.report.judgement.compare",
 }
 
 __all__ = ["arms", "collect", "compare", "history", "load", "run", "sweep"]  # found by __getattr__

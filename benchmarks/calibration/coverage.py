@@ -10,8 +10,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.calibration.errors import Count
-from tinylm.report.difference import Difference, paired, unpaired
-from tinylm.report.documents import text_error
+from tinylm.report.statistics.difference import Difference, paired, unpaired
+from tinylm.report.statistics.documents import text_error
 
 TRUTH = -0.3  # standard deviations of one arm
 SIZES = (3, 5, 10)

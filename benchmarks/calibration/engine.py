@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tinylm.report.claim import Errors
-from tinylm.report.compare import decide
-from tinylm.report.manifest import Manifest
-from tinylm.report.verdicts import Verdicts
+from tinylm.report.claims.claim import Errors
+from tinylm.report.claims.manifest import Manifest
+from tinylm.report.judgement.compare import decide
+from tinylm.report.judgement.verdicts import Verdicts
 
 
 def judged(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchmarks.calibration.engine import judged
 from benchmarks.calibration.spreads import Spread
-from tinylm.report.power import minimum_detectable_effect, power_of_t
+from tinylm.report.judgement.power import minimum_detectable_effect, power_of_t
 
 CLAIMED = ("better", "worse")
 PLANTED = (0.5, 1.0, 2.0)  # x the minimum detectable effect

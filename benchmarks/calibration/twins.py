@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tinylm.files import write_text
-from tinylm.report.collect import collect
+from tinylm.report.records.collect import collect
 
 TABLE = Path(__file__).with_name("twins.csv")
 NUMBER = 120  # 20 comparisons of two arms of three seeds

@@ -38,7 +38,7 @@ def list_command(words: list[str]) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from tinylm.report.collect import collect
+    from tinylm.report.records.collect import collect
 
     where = roots(options)
     frame = collect(*where) if where else None
@@ -63,7 +63,7 @@ def _runs(options: argparse.Namespace) -> int:
 
 def _places(names: Iterable[str], where: Sequence[Path]) -> dict[tuple[str, str], str]:
     """(sweep, key) -> what the run is there, such as ``depth_width: d8 tune optim.lr=0.002``."""
-    from tinylm.report.manifest import read_manifest
+    from tinylm.report.claims.manifest import read_manifest
 
     found: dict[tuple[str, str], str] = {}
     for name in dict.fromkeys(names):

@@ -13,7 +13,7 @@ from tinylm.cli.parser import Parser
 from tinylm.cli.roots import add_roots, roots
 from tinylm.errors import UserError
 from tinylm.record import WEIGHTS, RunRecord
-from tinylm.report.manifest import Manifest
+from tinylm.report.claims.manifest import Manifest
 
 PRUNE = """Free disk: checkpoints of ended runs and, by choice, weights and the cache of tokenizers and stores.
 Records, histories and scores always stay. Runs that some process works on are left alone, and so are the weights that

@@ -41,7 +41,7 @@ def report_command(words: list[str]) -> int:
 
 
 def _site(where: Sequence[str], out: Path) -> int:
-    from tinylm.report.site import summary, write_site
+    from tinylm.report.pages.site import summary, write_site
 
     site = write_site(where, out, lambda told: print(told, file=sys.stderr, flush=True))
     for line in site.left_out:
@@ -52,12 +52,13 @@ def _site(where: Sequence[str], out: Path) -> int:
 
 def write(name: str, where: Sequence[str], out: str | None, archive: bool = False) -> None:
     """Write the report and print the verdict table and the page's path."""
-    from tinylm.report import page, tables
+    from tinylm.report.judgement import verdict_tables
+    from tinylm.report.pages import page
 
     folders = [path for pattern in where for path in sorted(glob.glob(pattern)) if Path(path).is_dir()]
     target = Path(out or Path("reports") / name)
     written = page.write_report(name, folders, target)
-    print(tables.terminal_table(written.verdicts))
+    print(verdict_tables.terminal_table(written.verdicts))
     if archive:
         page.archive(name, folders, target)
     print(f"\nreport: {(target / 'report.html').resolve()}")

@@ -72,7 +72,7 @@ def show_command(words: list[str]) -> int:
 
 def _lineage(folder: Path, where: list[Path], svg: str | None) -> int:
     from tinylm.report.figures.graph import graph
-    from tinylm.report.lineage import lineage, tree
+    from tinylm.report.tables.lineage import lineage, tree
 
     def find(key: str) -> Path | None:
         return next((root / key for root in where if (root / key / "record.json").is_file()), None)

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tinylm.compose import keys, ledger
 from tinylm.compose.complaints import readable
 from tinylm.errors import UserError
-from tinylm.report.claim import Claim
+from tinylm.report.claims.claim import Claim
 
 SHOWN_ERRORS = 8
 

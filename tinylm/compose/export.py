@@ -15,8 +15,8 @@ from tinylm.evaluate.bits import standard_error
 from tinylm.exchange import export as writing
 from tinylm.exchange.card import card
 from tinylm.record import RunRecord
-from tinylm.report.portable import portable
-from tinylm.report.replicates import replicates
+from tinylm.report.records.portable import portable
+from tinylm.report.records.replicates import replicates
 
 BITS = "bits"  # as conf/evaluate/bits.yaml names it
 

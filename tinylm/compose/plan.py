@@ -13,7 +13,7 @@ from tinylm.compose.keys import Job
 from tinylm.compose.progress import clock
 from tinylm.errors import UserError
 from tinylm.record import RunRecord
-from tinylm.report.claim import Claim
+from tinylm.report.claims.claim import Claim
 
 RATE = 6e10  # training FLOPs a second of one thread, where no past run tells; measured in bf16 on a server's core
 BYTES_PER_TOKEN = 3.5  # where a budget counts bytes and the store is not built yet
@@ -49,7 +49,7 @@ def print_plan(plan: Plan, claim: Claim | None, roots: Sequence[Path], workers: 
     source = f"from {len(speeds)} past runs" if speeds else "no past run tells this machine's speed: a rough guess"
     print(f"  about {clock(seconds)} with {workers} at a time ({source})")
     if claim is not None and stage == "compare":
-        from tinylm.report.power import describe_power
+        from tinylm.report.judgement.power import describe_power
 
         a_seed = sum(took.values()) / max(1, workers) / max(1, len({seed for _, _, seed in plan.roles}))
         for line in describe_power(claim, roots, lambda seeds: f", about {clock(seeds * a_seed)}"):

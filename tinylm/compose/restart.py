@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tinylm.compose import ledger
-from tinylm.report.declaration import amendments
-from tinylm.report.manifest import Job as Entry
-from tinylm.report.manifest import Manifest
+from tinylm.report.claims.declaration import amendments
+from tinylm.report.claims.manifest import Job as Entry
+from tinylm.report.claims.manifest import Manifest
 
 
 def earlier(name: str, root: Path) -> Manifest | None:

@@ -24,10 +24,10 @@ from tinylm.compose.plan import Plan, print_larger, print_plan
 from tinylm.compose.restart import as_declared_first, earlier, joined
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
-from tinylm.report import tuning
-from tinylm.report.claim import Claim
-from tinylm.report.manifest import Job as Entry
-from tinylm.report.manifest import Manifest
+from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.manifest import Job as Entry
+from tinylm.report.claims.manifest import Manifest
+from tinylm.report.judgement import tuning
 
 
 def sweep(
@@ -83,7 +83,7 @@ def _groups(claim: Claim, roles: Sequence[Role], plan_only: bool) -> list[list[i
 
 def _stopped(claim: Claim, manifest: Manifest, roots: Sequence[Path], seeds: Sequence[int]) -> set[str]:
     """The arms that the look after these seeds stops, aloud."""
-    from tinylm.report import stopping  # and with it scipy
+    from tinylm.report.judgement import stopping  # and with it scipy
 
     scores: dict[str, dict[int, float]] = {}
     for entry in manifest.jobs:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinylm.report.difference import paired
-from tinylm.report.estimand import Estimand, Interval, Unestimable
-from tinylm.report.wording import unit_of_values
+from tinylm.report.claims.estimand import Estimand, Interval, Unestimable
+from tinylm.report.judgement.wording import unit_of_values
+from tinylm.report.statistics.difference import paired
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tinylm.report.claim import Claim
+    from tinylm.report.claims.claim import Claim
 
 
 @dataclass(frozen=True, kw_only=True)

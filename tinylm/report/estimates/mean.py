@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from tinylm.report.estimand import Estimand, Interval, Unestimable
-from tinylm.report.wording import unit_of_values
+from tinylm.report.claims.estimand import Estimand, Interval, Unestimable
+from tinylm.report.judgement.wording import unit_of_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tinylm.report.claim import Claim
+    from tinylm.report.claims.claim import Claim
 
 
 @dataclass(frozen=True, kw_only=True)

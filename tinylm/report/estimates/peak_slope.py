@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinylm.report.difference import over_seeds
-from tinylm.report.estimand import Estimand, Interval, Unestimable
-from tinylm.report.lines import slopes
-from tinylm.report.rank_correlation import numbers
-from tinylm.report.wording import unit_of_values
+from tinylm.report.claims.estimand import Estimand, Interval, Unestimable
+from tinylm.report.judgement.wording import unit_of_values
+from tinylm.report.statistics.difference import over_seeds
+from tinylm.report.statistics.lines import slopes
+from tinylm.report.statistics.rank_correlation import numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tinylm.report.claim import Claim
+    from tinylm.report.claims.claim import Claim
 
 FEWEST = 3  # values of x; a line through two has no scatter about it
 GROWTH = 0.1  # of the peak that the largest ``over`` may add to the one before and still count as no more

@@ -10,12 +10,12 @@ import numpy as np
 from scipy import stats
 
 from tinylm.errors import nearest
-from tinylm.report.estimand import Estimand, Interval, Unestimable
+from tinylm.report.claims.estimand import Estimand, Interval, Unestimable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tinylm.report.claim import Claim
+    from tinylm.report.claims.claim import Claim
 
 FEWEST = 3  # values of x; a line through two has no scatter about it
 REACH = 2  # grid points to either side of the best that its quadratic goes through

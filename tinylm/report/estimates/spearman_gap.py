@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinylm.report.estimand import Estimand, Interval
-from tinylm.report.rank_correlation import arm_means, bootstrapped, rank_correlation
+from tinylm.report.claims.estimand import Estimand, Interval
+from tinylm.report.statistics.rank_correlation import arm_means, bootstrapped, rank_correlation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tinylm.report.claim import Claim
+    from tinylm.report.claims.claim import Claim
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tinylm.report.difference import over_seeds
-from tinylm.report.estimand import Estimand, Interval, Unestimable
-from tinylm.report.lines import slopes
-from tinylm.report.wording import unit_of_values
+from tinylm.report.claims.estimand import Estimand, Interval, Unestimable
+from tinylm.report.judgement.wording import unit_of_values
+from tinylm.report.statistics.difference import over_seeds
+from tinylm.report.statistics.lines import slopes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tinylm.report.claim import Claim
+    from tinylm.report.claims.claim import Claim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Trend(Estimand):
 
     Positive: the larger the model, the more the difference is in the arm's favour, whether lower or higher of the
     metric is better; so also where it loses at every size and ever less. It is the change that the table of trends
-    gives for every effect (`tinylm.report.trends`), here with a region that says where it is expected.
+    gives for every effect (`tinylm.report.judgement.trends`), here with a region that says where it is expected.
 
     Fields:
         arm, against: as the claim's file calls them, without a size.

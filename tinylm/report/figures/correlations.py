@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinylm.report.figures.style import FAINT, INK, MUTED, PALETTE, grid, style
-from tinylm.report.wording import signed, unit
+from tinylm.report.judgement.wording import signed, unit
 
 
 def properties(arms: pd.DataFrame, names: Sequence[str], metric: str) -> Figure | None:

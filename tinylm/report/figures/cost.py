@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tinylm.report.arms import once
 from tinylm.report.figures.style import grid, label_right, logarithmic, marker, style
-from tinylm.report.wording import amount, unit
+from tinylm.report.judgement.wording import amount, unit
+from tinylm.report.records.arms import once
 
 _PANELS = (
     ("accounting.parameters.total", "parameters"),

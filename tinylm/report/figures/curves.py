@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tinylm.report.arms import once
 from tinylm.report.figures.style import MANY, dash, grid, label_right, logarithmic, marker, style
-from tinylm.report.wording import amount
+from tinylm.report.judgement.wording import amount
+from tinylm.report.records.arms import once
 
 _PANELS = (
     ("loss", "training loss, smoothed (nats a token)", 0.04),
@@ -32,8 +32,8 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
     drawn once.
 
     Args:
-        history: of `tinylm.report.history.history`.
-        runs: of `tinylm.report.arms.by_arm`; only its ``compare`` stage is drawn.
+        history: of `tinylm.report.records.history.history`.
+        runs: of `tinylm.report.records.arms.by_arm`; only its ``compare`` stage is drawn.
         colours: arm -> colour.
     """
     lines, panels = _drawn(history, runs)

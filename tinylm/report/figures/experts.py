@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tinylm.report.arms import once
 from tinylm.report.figures.style import style
-from tinylm.report.items import items
+from tinylm.report.records.arms import once
+from tinylm.report.records.items import items
 
 LIGHT = 0.55  # of the scale: above it, text on a cell is white
 
@@ -19,7 +19,7 @@ def specialisation(runs: pd.DataFrame) -> Figure | None:
     has such a table, or the text has one domain only.
 
     Args:
-        runs: of `tinylm.report.arms.by_arm`.
+        runs: of `tinylm.report.records.arms.by_arm`.
     """
     compared = once(runs) if "root" in runs else runs.head(0)
     found = items(compared, "routing") if len(compared) else pd.DataFrame()

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinylm.report.figures.style import FAINT, INK, MUTED, VERDICT_COLOURS, grid, style
-from tinylm.report.verdicts import Comparison, Verdicts
-from tinylm.report.wording import difference, unit
+from tinylm.report.judgement.verdicts import Comparison, Verdicts
+from tinylm.report.judgement.wording import difference, unit
 
 _REACH = 1.5  # how far beyond the points, in their span, an interval is shown
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tinylm.report.figures.style import MANY, dash, grid, label_right, marker, style
-from tinylm.report.rounds import reviewed
+from tinylm.report.tables.rounds import reviewed
 
 
 def forgetting(runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
@@ -19,7 +19,7 @@ def forgetting(runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
     middles. A curve that falls is forgetting: what was read first is worse by then.
 
     Args:
-        runs: of `tinylm.report.arms.by_arm`; only its ``compare`` stage is drawn.
+        runs: of `tinylm.report.records.arms.by_arm`; only its ``compare`` stage is drawn.
         colours: arm -> colour.
     """
     told = reviewed(runs)

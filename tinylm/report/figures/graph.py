@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tinylm.report.figures.style import FAINT, INK, MUTED, PALETTE
-from tinylm.report.lineage import Node
+from tinylm.report.tables.lineage import Node
 
 _WIDTH, _GAP, _BETWEEN = 210, 46, 14  # of a box, between columns, between boxes of a column; pixels
 _LANE = 6
@@ -25,7 +25,7 @@ _INKS = {
 
 
 def graph(nodes: Sequence[Node]) -> str:
-    """The lineage of `tinylm.report.lineage.lineage` as one SVG; every arrow points from a source to what it made.
+    """The lineage of `tinylm.report.tables.lineage` as one SVG; every arrow points from a source to what it made.
 
     An arrow that passes a column of boxes has a lane of its own between them.
     """

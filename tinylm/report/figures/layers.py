@@ -19,7 +19,7 @@ def by_layer(runs: pd.DataFrame, stem: str, title: str, colours: Mapping[str, st
     Shapes of different depth share the axis by their layers' number. None where no run has such numbers.
 
     Args:
-        runs: of `tinylm.report.arms.by_arm`; all stages count.
+        runs: of `tinylm.report.records.arms.by_arm`; all stages count.
         stem: the scalars' common name.
         title: what they are, with the unit.
     """

@@ -20,7 +20,7 @@ def by_length(
     Lengths stand evenly, whatever they are, as they mostly double. None where no run has such numbers.
 
     Args:
-        runs: of `tinylm.report.arms.by_arm`.
+        runs: of `tinylm.report.records.arms.by_arm`.
         stem: the scalars' common name.
         title: what they are, with the unit.
         axis: what a length is.

@@ -18,7 +18,7 @@ def numbered(runs: pd.DataFrame, stem: str) -> tuple[pd.DataFrame, dict[int, str
     A run that serves several arms (a baseline) counts for the first; parents come last.
 
     Args:
-        runs: of `tinylm.report.arms.by_arm`.
+        runs: of `tinylm.report.records.arms.by_arm`.
     """
     found = {int(match[1]): str(name) for name in runs if (match := re.fullmatch(rf"{stem}_(\d+)", str(name)))}
     columns = {number: found[number] for number in sorted(found)}

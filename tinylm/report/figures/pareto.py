@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tinylm.report.arms import once
 from tinylm.report.figures.style import MANY, MUTED, glyph, grid, marker, style
-from tinylm.report.wording import unit
+from tinylm.report.judgement.wording import unit
+from tinylm.report.records.arms import once
 
 # What a phone pays, each a panel: column -> its axis. Of several names in a row the first that runs have is drawn:
 # records from before there was a cache tell the time without it.
@@ -38,7 +38,7 @@ def pareto(
     is about bits per byte and runs tell them.
 
     Args:
-        runs: of `tinylm.report.arms.by_arm`.
+        runs: of `tinylm.report.records.arms.by_arm`.
         metric, direction: the claim's.
     """
     compared = once(runs)

@@ -10,12 +10,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from tinylm.report.claim import Claim
-from tinylm.report.estimand import Interval, Unestimable
+from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.estimand import Interval, Unestimable
 from tinylm.report.estimates.peak_slope import PeakSlope
 from tinylm.report.figures.style import INK, grid, label_ends, style
-from tinylm.report.rank_correlation import numbers
-from tinylm.report.wording import amount, quantity, unit
+from tinylm.report.judgement.wording import amount, quantity, unit
+from tinylm.report.statistics.rank_correlation import numbers
 
 ROOM = 1.15  # between two numbers on a logarithmic axis, which stand upright
 
@@ -27,7 +27,7 @@ def peaks(placed: pd.DataFrame, claim: Claim) -> Figure | None:
     estimate, or no run its numbers.
 
     Args:
-        placed: of `tinylm.report.arms.by_arm`.
+        placed: of `tinylm.report.records.arms.by_arm`.
     """
     slope = next((item for item in claim.estimates.values() if isinstance(item, PeakSlope)), None)
     if slope is None:

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from tinylm.report.claim import Claim
+from tinylm.report.claims.claim import Claim
 from tinylm.report.figures.style import FAINT, MUTED, colours, dash, grid, label_right, marker, style
-from tinylm.report.scaling import Law
-from tinylm.report.trends import label
-from tinylm.report.verdicts import Comparison, Verdicts
-from tinylm.report.wording import amount, unit
+from tinylm.report.judgement.scaling import Law
+from tinylm.report.judgement.trends import label
+from tinylm.report.judgement.verdicts import Comparison, Verdicts
+from tinylm.report.judgement.wording import amount, unit
 
 _PARAMETERS = "accounting.parameters.total"
 _APART = 0.05  # of the span of log parameters: effects at one size stand side by side
@@ -33,7 +33,7 @@ def gains_over_sizes(verdicts: Verdicts, runs: pd.DataFrame, claim: Claim) -> Fi
     """Gain of every effect against the opponent's parameters; None without sizes or differences.
 
     Args:
-        runs: of `tinylm.report.arms.by_arm`.
+        runs: of `tinylm.report.records.arms.by_arm`.
     """
     told = [item for item in verdicts.comparisons if claim.arms[item.variant].size and item.delta is not None]
     if not told or _PARAMETERS not in runs:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from tinylm.errors import UserError
-from tinylm.report.claim import Claim
+from tinylm.report.claims.claim import Claim
 from tinylm.report.figures.style import MUTED, dash, grid, label_right, marker, style
-from tinylm.report.tuning import Trial, choose
-from tinylm.report.wording import unit
+from tinylm.report.judgement.tuning import Trial, choose
+from tinylm.report.judgement.wording import unit
 
 
 def sensitivity(runs: pd.DataFrame, claim: Claim, colours: Mapping[str, str]) -> Figure | None:

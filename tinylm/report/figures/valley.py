@@ -10,11 +10,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from tinylm.report.claim import Claim
-from tinylm.report.estimand import Unestimable
+from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.estimand import Unestimable
 from tinylm.report.estimates.power_law_optimum import PowerLawOptimum
 from tinylm.report.figures.style import INK, MUTED, grid, label_right, style
-from tinylm.report.wording import unit
+from tinylm.report.judgement.wording import unit
 
 
 def valley(placed: pd.DataFrame, claim: Claim) -> Figure | None:
@@ -23,7 +23,7 @@ def valley(placed: pd.DataFrame, claim: Claim) -> Figure | None:
     Every seed is a dot, means are joined; runs that diverged are crosses at the upper edge.
 
     Args:
-        placed: of `tinylm.report.arms.by_arm`.
+        placed: of `tinylm.report.records.arms.by_arm`.
     """
     law = next((item for item in claim.estimates.values() if isinstance(item, PowerLawOptimum)), None)
     if law is None or not {law.x, law.tuned, law.metric_read(claim)} <= set(placed.columns):

@@ -1,0 +1,47 @@
+"""How a claim differs from the one that was declared before its runs had ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tinylm.report.claims.claim import Claim
+
+# What decides no verdict. Seeds are no part of it either: those added later are marked by themselves.
+_WORDS = {"question", "source", "cost", "claim", "label", "reported", "reported_unit", "seeds"}
+
+
+def amendments(first: Claim, now: Claim) -> list[str]:
+    """What decides verdicts and was declared otherwise, such as ``delta: 0.005 -> 0.02``; empty where nothing was."""
+    return sorted(_changes("", dataclasses.asdict(first), dataclasses.asdict(now)))
+
+
+def _changes(where: str, first: Any, now: Any) -> Iterator[str]:
+    if not isinstance(first, Mapping) or not isinstance(now, Mapping):
+        if first != now and not _widened(where, first, now):
+            yield f"{where}: {_told(first)} -> {_told(now)}"
+        return
+    for key in dict.fromkeys([*first, *now]):
+        inside = f"{where}.{key}" if where else str(key)
+        if key in _WORDS and not where.endswith(("arms", "estimates")):
+            continue
+        if key not in now:
+            yield f"{inside}: taken out"
+        elif key not in first:
+            yield f"{inside}: added"
+        else:
+            yield from _changes(inside, first[key], now[key])
+
+
+def _widened(where: str, first: Any, now: Any) -> bool:
+    """A grid that holds what it held before, and more: what a refusal at its edge asks for, on seeds of its own."""
+    return where.startswith("tune.params.") and all(value in now for value in first)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "other ones" if value else "none"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_told, value))}]"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

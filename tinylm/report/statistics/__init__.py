@@ -1,0 +1,1 @@
+"""Differences, correlations, lines and their intervals: numbers in, numbers out."""

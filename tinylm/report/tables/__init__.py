@@ -1,0 +1,1 @@
+"""Tables of a report: frames of text out of runs and verdicts."""
