@@ -13,13 +13,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tinylm.report.figures.style import MANY, dash, grid, label_right, logarithmic, marker, style
 from tinylm.report.judgement.wording import amount
-from tinylm.report.records.arms import once
+from tinylm.report.records.arms import once, one_vocabulary
 
 _PANELS = (
     ("loss", "training loss, smoothed (nats a token)", 0.04),
     ("tune_bits_per_byte", "bits per byte on the tune split", 0.0),
 )
-_VOCABULARY = "accounting.shape.vocab"
 _SKIPPED = 0.2  # the first share of training, whose steep fall would flatten all that follows
 _SHOWN = 0.1  # the share of the shortest training at which a logarithmic axis begins
 
@@ -71,7 +70,7 @@ def _drawn(history: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, lis
     compared = once(runs)
     lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
     panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
-    if _VOCABULARY in compared and compared[_VOCABULARY].nunique() > 1:
+    if not one_vocabulary(compared):
         panels = [panel for panel in panels if panel[0] != "loss"]
     if lines.loc[lines["name"] == "tune_bytes", "value"].nunique() > 1:  # how many are scored depends on the budget
         panels = [panel for panel in panels if not panel[0].startswith("tune_")]

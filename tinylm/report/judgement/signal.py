@@ -12,6 +12,7 @@ from statsmodels.stats.anova import AnovaRM
 
 from tinylm.report.claims.claim import Claim
 from tinylm.report.judgement.wording import unit
+from tinylm.report.records.arms import one_vocabulary
 from tinylm.report.records.collect import flatten
 
 # Columns of `collect` and `by_arm` that are no metrics.
@@ -21,7 +22,6 @@ _LAST = 5  # points at the end of a curve whose scatter is its noise
 _FEWEST = 2  # runs an arm from which a spread is taken
 _ERRORS = re.compile(r"_(error|stderr)(/|$)")  # standard errors, as evaluators name them: of a score, and none itself
 _OF_TOKENS = re.compile(r"^(test|tune)_loss(/|$)")
-_VOCABULARY = "accounting.shape.vocab"
 NOTE = (  # what stands below the table
     "It asks another question than the verdicts: whether all arms at once are alike, each metric for itself and "
     "unadjusted. So a metric may separate the arms where every comparison is inconclusive."
@@ -55,7 +55,7 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
         runs = runs.assign(**{name: runs["key"].map(ends)})
         scored.append(name)
     scored = [name for name in scored if name == claim.metric or not _ERRORS.search(name)]
-    if _VOCABULARY in runs and runs[_VOCABULARY].nunique() > 1:
+    if not one_vocabulary(runs):
         scored = [name for name in scored if name == claim.metric or not _OF_TOKENS.search(name)]
     runs = runs[runs["arm"].isin(distinct(runs))]
     size_of = {name: arm.size for name, arm in claim.arms.items()}

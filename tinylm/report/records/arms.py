@@ -58,6 +58,12 @@ def once(placed: pd.DataFrame) -> pd.DataFrame:
     return placed[placed["stage"] == "compare"].drop_duplicates("key")
 
 
+def one_vocabulary(runs: pd.DataFrame) -> bool:
+    """Whether losses of a token mean the same in all runs: a shorter token has a smaller loss."""
+    sizes = "accounting.shape.vocab"
+    return sizes not in runs or runs[sizes].nunique() <= 1
+
+
 def parent(run: Mapping[Any, Any]) -> str:
     """What a parent is called, by its shape where that is known: ``parent (8 layers of 128)``.
 
