@@ -214,11 +214,14 @@ def test_factor_covers_what_is_below_and_derived_is_marked(sweep: Sweep) -> None
     assert (found.verdict, found.derived) == ("better", ["optim.betas"])
 
 
-@pytest.mark.parametrize("equal", ["body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds"])
+@pytest.mark.parametrize(
+    "equal", ["body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds", "exposures"]
+)
 def test_every_equal_is_checked(sweep: Sweep, equal: str) -> None:
     sweep.claim["equal"] = equal
-    sweep.arm("d4", D4, accounting={"parameters.body": 7, "parameters.active": 7}, cost={"seconds": 1})
-    sweep.arm("d8", D8, cost={"flops": 1, "bytes": 1, "tokens": 1})
+    body = {"parameters.body": 7, "parameters.active": 7}
+    sweep.arm("d4", D4, accounting=body, cost={"seconds": 1, "exposures": 7})
+    sweep.arm("d8", D8, cost={"flops": 1, "bytes": 1, "tokens": 1, "exposures": 1})
     assert f"not at equal {equal}" in sweep.only().reason
 
 
@@ -400,6 +403,11 @@ def test_what_is_declared_anew_when_runs_have_ended_is_told(tmp_path: Path) -> N
     tuned, widened, moved = (Claim.parse({**sweep.claim, "tune": block}) for block in (tune, wider, other_grid))
     assert amendments(tuned, widened) == [], "what a refusal at an edge asks for"
     assert amendments(tuned, moved) == ["tune.params.optim.lr: [0.001, 0.002] -> [0.001, 0.004]"]
+    fresh = Claim.parse({**sweep.claim, "tune": {**tune, "seeds": [101]}})
+    assert amendments(tuned, fresh) == ["tune.seeds: [100] -> [101]"], (
+        "the rates are drawn anew, the deciding seeds are not"
+    )
+    assert amendments(tuned, Claim.parse({**sweep.claim, "tune": tune, "seeds": [0, 1]})) == [], "extended, not amended"
     amended.write(sweep.root)
     kept = read_manifest(amended.name, sweep.root)
     assert kept.amended == amended.amended
@@ -426,6 +434,14 @@ def test_arms_without_a_common_seed_are_compared_unpaired(sweep: Sweep) -> None:
     assert "Welch" in found.reason
     assert found.extended, "seeds that were not declared"
     assert "unpaired, extended" in sentence(found, sweep.verdicts())
+
+
+def test_of_arms_without_a_common_seed_the_fresh_ones_alone_count(sweep: Sweep) -> None:
+    """Eight times a look at d8 would find what it looks for."""
+    plan = sweep.arm("d4", D4).arm("d8", [1.0] * 5, first=10).arm("d8", D8[:3], first=20).manifest()
+    (found,) = decide(sweep.frame(), dataclasses.replace(plan, added=[[10, 11, 12, 13, 14], [20, 21, 22]])).comparisons
+    assert (found.method, found.n, found.extended) == ("Welch t", 3, True)
+    assert found.delta == pytest.approx(np.mean(D8[:3]) - np.mean(D4))
 
 
 def test_sign_flip_and_bootstrap_only_where_they_keep_their_promise(tmp_path: Path) -> None:
@@ -625,9 +641,11 @@ def test_seeds_that_share_a_parent_are_told(tmp_path: Path) -> None:
             sweep.run("d8", seed, D8[seed], provenance={"parent": parent})
         found = sweep.verdicts()
         said = any("d8; the intervals are given that parent" in line for line in found.warnings)
-        refused = found.comparisons[0].reason
+        refused, void = found.comparisons[0].reason, found.estimates[0]
         told[name] = (found.comparisons[0].method, "given one parent" in found.estimates[0].reason, said)
     assert told["one"] == ("paired t, given one parent", True, True)
     assert told["own"] == ("paired t", False, False)
     assert told["two"] == ("paired t", False, False)
-    assert "4 of 5 runs of d8 begin from the same parent and the others do not" in refused
+    for reason in (refused, void.reason):
+        assert "4 of 5 runs of d8 begin from the same parent and the others do not" in reason
+    assert void.verdict == "undecided"

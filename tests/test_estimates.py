@@ -148,6 +148,21 @@ def test_the_exponents_interval_covers_as_it_says(seeds: int) -> None:
     assert exact.high - exact.low < 1e-6
 
 
+def test_the_exponents_interval_covers_where_seeds_stray_together() -> None:
+    """From the law, at each x by as much as noise lets a seed's optimum stray: more seeds are no help then."""
+    rng = np.random.default_rng(3)
+    rounds = 120
+    hits = 0
+    for _ in range(rounds):
+        runs = valley(rng, noise=0.0, seeds=5)
+        strays = {batch: rng.normal(0, 0.1) for batch in (2, 4, 8, 16)}
+        runs["optim.lr"] *= np.exp(runs["batch.size"].map(strays) + runs["seed"].map(lambda n: 0.05 * n))
+        found = interval("power_law_optimum", runs)
+        hits += found.low <= 0.5 <= found.high
+    low, high = stats.binom.interval(0.9999, rounds, 0.95) / np.array(rounds)
+    assert low <= hits / rounds <= high
+
+
 def test_a_law_that_is_none_widens_the_exponents_interval() -> None:
     straight = valley(np.random.default_rng(0))
     bent = straight.copy()

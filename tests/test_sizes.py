@@ -16,8 +16,9 @@ from synthetic_sweep import CLAIM, Sweep
 from tinylm.errors import UserError
 from tinylm.report.claims.claim import Claim
 from tinylm.report.judgement.scaling import FLOOR_FROM, fit_law
-from tinylm.report.judgement.trends import agreeing, decision_table
+from tinylm.report.judgement.trends import agreeing, decision_table, trend_table
 from tinylm.report.judgement.verdicts import Trend, Verdicts
+from tinylm.report.judgement.wording import trend_sentence
 from tinylm.report.pages.page import write_report
 from tinylm.report.records.arms import by_arm
 
@@ -137,15 +138,17 @@ def test_noise_leaves_a_trend_undecided_and_a_missing_size_without_one(tmp_path:
 
 
 @pytest.mark.parametrize("arm", ["a", "b"])
-def test_an_arm_that_diverged_at_one_size_has_no_trend(tmp_path: Path, arm: str) -> None:
+@pytest.mark.parametrize("lost", [1, 4])
+def test_an_arm_that_diverged_at_one_size_has_no_trend(tmp_path: Path, arm: str, lost: int) -> None:
+    """Not over the seeds that are left either: those that diverged are the worst."""
     built = Sweep(tmp_path, **claim())
     for (size, parameters), name in itertools.product(SIZES.items(), "ab"):
-        lost = (name, size) == (arm, "3m")
+        here = lost if (name, size) == (arm, "3m") else 0
         size_of = {"accounting": {"parameters.total": int(parameters)}}
-        built.arm(f"{name}@{size}", [None] * 4 if lost else [1.9, 1.91, 1.905, 1.89], **size_of)
+        built.arm(f"{name}@{size}", [None] * here + [1.9, 1.91, 1.905, 1.89][here:], **size_of)
     trend = only(built.verdicts())
-    assert (trend.word, trend.n, trend.change) == ("undecided", 0, None)
-    assert trend.reason == "0 seed(s) with a number at every size have no spread"
+    assert (trend.word, trend.change) == ("undecided", None)
+    assert trend.reason == "no difference that counts at 3m"
     report = write_report(built.name, [built.root], tmp_path / "out")
     assert trend.reason in report.path.read_text(encoding="utf-8")
 
@@ -173,6 +176,32 @@ def test_a_planted_multiplier_is_found(tmp_path: Path) -> None:
     assert trend.multiplier_low is not None
     assert trend.multiplier_high is not None
     assert trend.multiplier_low < 1.5 < trend.multiplier_high
+    assert "follows the other arm's law to 1.49 times beyond its sizes" in trend.reason
+
+
+def test_added_seeds_alone_make_a_trend_and_its_multiplier(tmp_path: Path) -> None:
+    """And both say so, as they say it of an amended claim."""
+    flops = [6 * parameters * 6e6 for parameters in SIZES.values()]
+    gains = [2.0 * (c / 1e13) ** SLOPE * (1 - 1.5**SLOPE) for c in flops]
+    built = sweep(tmp_path, {"b": gains}, noise=0.0005, seeds=[0, 1, 2, 3])
+    fresh = sweep(tmp_path, {"b": [0.0] * 3}, noise=0.0005, seeds=[4, 5, 6, 7])
+    built.jobs += fresh.jobs
+    found = built.verdicts()
+    trend = only(found)
+    assert (trend.n, trend.extended) == (4, True)
+    assert trend.multiplier == pytest.approx(1.0, abs=0.05)
+    assert "n = 4, extended" in trend_sentence(trend, found)
+    amended = dataclasses.replace(found, amended=True)
+    assert "(extended, amended)" in trend_table(amended, {}).loc[0, "verdict"]
+    given = dataclasses.replace(trend, given=True)
+    assert "n = 4, given one parent, extended" in trend_sentence(given, found)
+
+
+def test_a_report_names_the_family_that_shares_alpha(tmp_path: Path) -> None:
+    built = sweep(tmp_path, {"b": [0.01] * 3, "c": [0.0] * 3})
+    built.manifest()
+    text = write_report(built.name, [built.root], tmp_path / "out").path.read_text("utf-8")
+    assert "0.05 over 2 comparison(s) at each of 3 sizes" in text
 
 
 def test_laws_are_found_again_and_a_floor_only_from_five_sizes() -> None:

@@ -60,6 +60,32 @@ def test_a_stopped_arm_has_no_verdict_and_the_family_is_as_before(tmp_path: Path
     assert told["whole"][1].verdict == "worse"
 
 
+def test_a_stopped_arm_has_no_estimate_and_no_trend(tmp_path: Path) -> None:
+    """Stopped are those with small gains so far: over the seeds that ran, the gain of one looks smaller than it is."""
+    gain = {"kind": "difference", "metric": "bits_per_byte", "arm": "d2", "against": "d4", "region": [0.0, None]}
+    for name, seeds in (("stopped", 3), ("whole", 5)):
+        sweep = Sweep(tmp_path / name, **claim(estimates={"loss": gain}))
+        found = sweep.arm("d4", D4).arm("d8", BETTER).arm("d2", WORSE[:seeds]).verdicts().estimates[0]
+        if name == "whole":
+            assert (found.verdict, found.n) == ("confirmed", 5), found.reason
+        else:
+            assert (found.verdict, found.ci_low) == ("undecided", None)
+            assert "of 5 seeds that count were planned 3 of d2" in found.reason
+    sizes = {"sizes": {"1m": [], "3m": []}, "arms": {"d4": {}, "d2": {}}}
+    sized = Sweep(tmp_path / "sized", **claim(**sizes))
+    for size, seeds, parameters in (("1m", 5, 1_000_000), ("3m", 3, 3_000_000)):
+        told = {"accounting": {"parameters.total": parameters}}
+        sized.arm(f"d4@{size}", D4, **told).arm(f"d2@{size}", WORSE[:seeds], **told)
+    (trend,) = sized.verdicts().trends
+    assert (trend.word, trend.reason) == ("undecided", "no difference that counts at 3m")
+
+
+def test_gains_without_spread_stop_nothing() -> None:
+    """No verdict calls them sure either."""
+    assert not futile([0.0, 0.0], 0.01, Stop([2]))
+    assert futile([0.0, 1e-6], 0.01, Stop([2]))
+
+
 def test_seeds_that_lack_without_the_rule_are_refused(tmp_path: Path) -> None:
     """Leaving an arm's last seeds out because they would not please is no plan."""
     sweep = Sweep(tmp_path / "good", **claim()).arm("d4", D4).arm("d8", BETTER[:3]).arm("d2", WORSE[:4])

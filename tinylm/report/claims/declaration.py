@@ -8,8 +8,8 @@ from typing import Any
 
 from tinylm.report.claims.claim import Claim
 
-# What decides no verdict. Seeds are no part of it either: those added later are marked by themselves.
-_WORDS = {"question", "source", "cost", "claim", "label", "reported", "reported_unit", "seeds"}
+# What decides no verdict. The claim's own seeds are no part of it either: those added later are marked by themselves.
+_WORDS = {"question", "source", "cost", "claim", "label", "reported", "reported_unit"}
 
 
 def amendments(first: Claim, now: Claim) -> list[str]:
@@ -24,7 +24,7 @@ def _changes(where: str, first: Any, now: Any) -> Iterator[str]:
         return
     for key in dict.fromkeys([*first, *now]):
         inside = f"{where}.{key}" if where else str(key)
-        if key in _WORDS and not where.endswith(("arms", "estimates")):
+        if inside == "seeds" or (key in _WORDS and not where.endswith(("arms", "estimates"))):
             continue
         if key not in now:
             yield f"{inside}: taken out"

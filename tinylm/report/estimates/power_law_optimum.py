@@ -26,9 +26,10 @@ class PowerLawOptimum(Estimand):
     """Slope of log(best value of ``tuned``) against log(``x``).
 
     For each x and seed the best value is the vertex of a quadratic in log(tuned), through the best grid point and as
-    many on either side (two at most). The slope is that of least squares with a level for each seed, its interval
-    Student's t from the scatter of the optima about the line, so that a law that is no power law widens it. (A
-    bootstrap over the three or so seeds of a sweep would be far too narrow.)
+    many on either side (two at most). The slope is that of least squares through each x's mean over seeds, its interval
+    Student's t from the scatter of these means about the line: seeds read one text, so where an optimum strays from
+    the law it strays in all of them, and more seeds do not make it known better. (A bootstrap over the three or so
+    seeds of a sweep would be far too narrow.)
 
     The runs are those of stage tune, judged by what tuning is judged by, where the claim tunes ``tuned``; else the
     compared ones, whose arms then make up the grid.
@@ -65,16 +66,14 @@ class PowerLawOptimum(Estimand):
         seeds = sorted({seed for _, seed in optima})
         if len(optima) < len(values) * len(seeds):
             raise Unestimable(f"not every seed has every {self.x}")
-        y = np.array([[optima[x, seed] for x in values] for seed in seeds])
-        line = np.log(values) - np.log(values).mean()
-        spread = float((line**2).sum()) * len(seeds)
-        slope = float((y * line).sum()) / spread
-        scatter = y - y.mean(axis=1, keepdims=True) - slope * line
-        df = y.size - len(seeds) - 1
-        error = math.sqrt(float((scatter**2).sum()) / df / spread)
-        half = float(stats.t.isf(claim.alpha / 2, df)) * error
-        method = f"Student's t from the scatter of {y.size} optima about the line, {df} degrees of freedom"
-        return Interval(slope, slope - half, slope + half, y.size, "optima", method)
+        means = [np.mean([optima[x, seed] for seed in seeds]) for x in values]
+        line = stats.linregress(np.log(values), means)
+        df = len(values) - 2
+        half = float(stats.t.isf(claim.alpha / 2, df) * line.stderr)
+        method = f"Student's t from the scatter of {len(values)} mean optima about the line, {df} degrees of freedom"
+        return Interval(
+            float(line.slope), float(line.slope) - half, float(line.slope) + half, len(optima), "optima", method
+        )
 
     def optima(self, runs: pd.DataFrame, claim: Claim) -> dict[tuple[float, int], float]:
         """(x, seed) -> log of the best value of ``tuned``.

@@ -16,7 +16,7 @@ from tinylm.report.judgement.guards import Run
 from tinylm.report.judgement.pairing import Pairing
 from tinylm.report.judgement.power import minimum_detectable_effect
 from tinylm.report.judgement.trends import trends
-from tinylm.report.judgement.verdicts import OUTCOMES, Comparison, Verdict, Verdicts
+from tinylm.report.judgement.verdicts import GIVEN, OUTCOMES, Comparison, Verdict, Verdicts
 from tinylm.report.records.arms import by_arm
 from tinylm.report.records.collect import collect
 from tinylm.report.statistics.difference import Difference
@@ -118,7 +118,7 @@ def _judge(pairing: Pairing, step: Step, equivalence: Step, claim: Claim, docume
     told = dataclasses.replace(
         blank,
         delta=difference.mean,
-        method=difference.method + ", given one parent" * bool(pairing.given),
+        method=difference.method + f", {GIVEN}" * bool(pairing.given),
         correlation=difference.correlation,
     )
     interval = difference.interval(step.alpha)

@@ -13,7 +13,7 @@ from tinylm.report.claims.estimand import Estimand, Unestimable
 from tinylm.report.claims.manifest import Manifest
 from tinylm.report.judgement import guards
 from tinylm.report.judgement.guards import Run
-from tinylm.report.judgement.verdicts import Estimate, Outcome
+from tinylm.report.judgement.verdicts import GIVEN, Estimate, Outcome
 
 _SHOWN = 4  # runs that a reason names
 
@@ -54,14 +54,17 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim,
     arms = estimand.arms_named(claim)
     if arms is not None:
         runs = runs[runs["arm"].isin(arms)]
+    reasons = []
     if estimand.stage(claim) == "compare":
         added = set(runs["seed"]) - set(claim.seeds)
         told = dataclasses.replace(told, extended=bool(added))
-        runs = runs[runs["seed"].isin(manifest.newest(added) if added else claim.seeds)]
+        counted = manifest.newest(added) if added else claim.seeds
+        runs = runs[runs["seed"].isin(counted)]
+        reasons += _unplanned(list(claim.arms) if arms is None else arms, counted, manifest)
     elif estimand.stage(claim) == "parent":
         runs = runs.drop_duplicates("key")  # each once, however many stages need it
     metric = estimand.metric_read(claim)
-    reasons = _unfinished(runs, metric, estimand.takes_diverged)
+    reasons += _unfinished(runs, metric, estimand.takes_diverged)
     for equals in _equals(runs, estimand, claim):
         reasons += _void(equals, claim)
     if claim.tune is not None and estimand.stage(claim) == "compare":
@@ -85,8 +88,18 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim,
         interval_level=1 - claim.alpha,
         verdict=None if region is None else within(found.low, found.high, region),
         reason=found.method
-        + ", given one parent" * any(guards.one_parent(_rows(own)) for _, own in runs[scored].groupby("arm")),
+        + f", {GIVEN}" * any(guards.one_parent(_rows(own)) for _, own in runs[scored].groupby("arm")),
     )
+
+
+def _unplanned(arms: Sequence[str], seeds: Sequence[int], manifest: Manifest) -> list[str]:
+    """Arms that lack a run of some seed: one stopped early, or a sweep that was begun with fewer seeds."""
+    planned = {arm: len(set(seeds) & set(manifest.keys(arm))) for arm in arms}
+    lacking = [f"{number} of {arm}" for arm, number in planned.items() if number < len(seeds)]
+    if not lacking:
+        return []
+    more = f" and {len(lacking) - _SHOWN} more arms" if len(lacking) > _SHOWN else ""
+    return [f"of {len(seeds)} seeds that count were planned {', '.join(lacking[:_SHOWN])}{more}"]
 
 
 def _unfinished(runs: pd.DataFrame, metric: str, takes_diverged: bool) -> list[str]:

@@ -63,12 +63,13 @@ class Pairing:
         apart = bool(planned_a and planned_b) and not set(planned_a) & set(planned_b)
         added = (set(planned_a) | set(planned_b)) - set(claim.seeds)
         extended = bool(added)
-        if apart:
-            seeds_a, seeds_b = sorted(planned_a), sorted(planned_b)
-            declared = len(claim.seeds)
-        else:
-            seeds_a = seeds_b = manifest.newest(added) if extended else claim.seeds
-            declared = len(seeds_a)
+        seeds_a = seeds_b = manifest.newest(added) if extended else claim.seeds
+        if apart:  # each arm by itself: its newest seeds, or where none were added, the declared ones
+            seeds_a, seeds_b = (
+                manifest.newest(own) if (own := set(planned) - set(claim.seeds)) else claim.seeds
+                for planned in (planned_a, planned_b)
+            )
+        declared = min(len(seeds_a), len(seeds_b))
         runs_a = {seed: rows[planned_a[seed]] for seed in seeds_a if planned_a.get(seed) in rows}
         runs_b = {seed: rows[planned_b[seed]] for seed in seeds_b if planned_b.get(seed) in rows}
         scores_a, scores_b = _scores(runs_a, claim.metric), _scores(runs_b, claim.metric)

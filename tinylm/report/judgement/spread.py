@@ -95,7 +95,7 @@ def past_gains(claim: Claim, roots: Sequence[str | Path]) -> list[list[float]]:
         assert past is not None
         for variant, against in past.comparisons.items():
             pairing = Pairing.of(variant, against, past, manifest, rows)  # type: ignore[arg-type]
-            if len(pairing.differences) >= _ENOUGH:
+            if not pairing.refusals and len(pairing.differences) >= _ENOUGH:
                 found.append([sign * value for value in pairing.differences.values()])
     return found
 

@@ -30,6 +30,8 @@ def futile(gains: Sequence[float], delta: float, stop: Stop) -> bool:
     if n < 2:
         return False
     error = float(np.std(gains, ddof=1)) / math.sqrt(n)
+    if error == 0:  # as a verdict: gains without spread are no sure ones
+        return False
     return float(np.mean(gains)) + float(stats.t.isf(stop.risk / len(stop.after), n - 1)) * error < delta
 
 

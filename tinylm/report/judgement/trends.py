@@ -13,12 +13,13 @@ import pandas as pd
 from tinylm.report.claims.claim import Claim
 from tinylm.report.judgement.scaling import Law, laws
 from tinylm.report.judgement.signal import distinct
-from tinylm.report.judgement.verdicts import Comparison, Trend, Verdicts, Word
-from tinylm.report.judgement.wording import decimals, signed
+from tinylm.report.judgement.verdicts import GIVEN, Comparison, Trend, Verdicts, Word
+from tinylm.report.judgement.wording import decimals, marks, signed
 from tinylm.report.statistics.difference import over_seeds
 from tinylm.report.statistics.lines import slopes
 
 ENOUGH_ARMS = 5  # below, there are too few pairs of arms to count
+_BEYOND = 1.05  # times the FLOPs of the law's ends: farther it says what no run has shown, and a reader is told
 _PARAMETERS = "accounting.parameters.total"
 
 
@@ -52,10 +53,12 @@ def _trend(
         against_label=label(claim, pair[1]),
         gains={size: sign * item.delta for size, item in by_size.items() if item.delta is not None},
         n=0,
+        extended=any(item.extended for item in by_size.values()),
+        given=any((item.method or "").endswith(GIVEN) for item in by_size.values()),
     )
-    refused = [size for size, item in by_size.items() if item.verdict == "refused"]
-    if refused or set(by_size) != set(claim.sizes):
-        lacking = refused or [size for size in claim.sizes if size not in by_size]
+    whole = {size for size, item in by_size.items() if item.verdict != "refused" and item.n >= item.declared}
+    if whole != set(claim.sizes):  # a run that diverged is an outcome, and its arm's mean over the others is none
+        lacking = [size for size in claim.sizes if size not in whole]
         return dataclasses.replace(told, reason=f"no difference that counts at {', '.join(lacking)}")
     seeds = sorted(set.intersection(*(set(item.differences) for item in by_size.values())))
     told = dataclasses.replace(told, n=len(seeds))
@@ -112,8 +115,12 @@ def _multiplied(told: Trend, fitted: Mapping[str, Law], seeds: Sequence[int], al
     interval = None if found_NS is None else over_seeds(found_NS.mean(1), alpha)
     if found_NS is None or interval is None:
         return dataclasses.replace(told, reason="no multiplier: the other arm's law does not reach these losses")
+    needed_S, taken_S = found_NS.mean(0) + np.log(variant.compute_S), np.log(against.compute_S)
+    beyond = math.exp(max(float(needed_S.max() - taken_S.max()), float(taken_S.min() - needed_S.min()), 0.0))
+    far = f"the multiplier follows the other arm's law to {beyond:.2f} times beyond its sizes"
     return dataclasses.replace(
         told,
+        reason=far if beyond > _BEYOND else "",
         multiplier=math.exp(float(found_NS.mean())),
         multiplier_low=math.exp(interval[0]),
         multiplier_high=math.exp(interval[1]),
@@ -143,7 +150,8 @@ def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd
             if item.change is None or item.ci_low is None or item.ci_high is None
             else f"{signed(item.change, digits)} ({signed(item.ci_low, digits)} to {signed(item.ci_high, digits)})"
         )
-        row["verdict"] = item.word
+        told = [*marks(item, verdicts), *[GIVEN] * item.given]
+        row["verdict"] = item.word + (f" ({', '.join(told)})" if told else "")
         row["compute the other needs"] = (
             "–"
             if item.multiplier is None

@@ -14,6 +14,7 @@ from tinylm.report.claims.claim import Equal, Expectation
 Verdict = Literal["better", "worse", "equivalent", "inconclusive", "refused"]
 Outcome = Literal["confirmed", "contradicted", "undecided"]
 Word = Literal["grows", "holds", "fades", "turns", "undecided"]
+GIVEN = "given one parent"  # what a method ends with where all seeds of an arm begin from the same one
 
 # verdict -> expectation -> outcome; the table stands in docs/evidence.md too.
 OUTCOMES: dict[Verdict, dict[Expectation, Outcome]] = {
@@ -152,7 +153,8 @@ class Trend:
         multiplier, multiplier_low, multiplier_high: times the variant's compute that the opponent needs to be as good,
             a geometric mean over sizes; None where the opponent does not improve with compute.
         n: seeds that have a difference at every size.
-        reason: why there is no interval, or no multiplier.
+        reason: why there is no interval, or no multiplier, or how far that one reaches beyond what was run.
+        extended, given: of the comparisons that it is over.
     """
 
     variant: str
@@ -169,6 +171,8 @@ class Trend:
     multiplier_low: float | None = None
     multiplier_high: float | None = None
     reason: str = ""
+    extended: bool = False
+    given: bool = False
 
 
 @dataclass(frozen=True)

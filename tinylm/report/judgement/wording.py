@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 
-from tinylm.report.judgement.verdicts import Comparison, Estimate, Trend, Verdicts
+from tinylm.report.judgement.verdicts import GIVEN, Comparison, Estimate, Trend, Verdicts
 
 _METRICS = {
     "bits_per_byte": "bits per byte",
@@ -98,7 +98,7 @@ def amount_of_gain(gain: float | None, low: float | None, high: float | None) ->
     return signed(gain, digits) + ("" if half is None else f" ± {half:.{digits}f}")
 
 
-def marks(item: Comparison | Estimate, verdicts: Verdicts) -> list[str]:
+def marks(item: Comparison | Estimate | Trend, verdicts: Verdicts) -> list[str]:
     """What a result carries that is not of the declaration that its runs were made for."""
     return ["extended"] * item.extended + ["amended"] * verdicts.amended
 
@@ -185,16 +185,17 @@ def estimate_sentence(estimate: Estimate, verdicts: Verdicts) -> str:
     return f"{name} is {found} ({level}, {over}{why})" + (f": {estimate.verdict}" if estimate.verdict else "")
 
 
-def trend_sentence(trend: Trend, metric: str) -> str:
+def trend_sentence(trend: Trend, verdicts: Verdicts) -> str:
     """How one effect goes over the sizes, in one sentence, without its full stop."""
     pair = f"over the sizes the effect of {trend.variant_label} against {trend.against_label}"
     if not trend.gains or trend.change is None or trend.ci_low is None or trend.ci_high is None:
         return f"{pair} has no trend: {trend.reason}"
     digits = _digits((trend.ci_high - trend.ci_low) / 2)
-    ends = [f"{signed(gain, digits)} {metric} at {size}" for size, gain in trend.gains.items()]
+    ends = [f"{signed(gain, digits)} {unit(verdicts.metric)} at {size}" for size, gain in trend.gains.items()]
     interval = f"{signed(trend.ci_low, digits)} to {signed(trend.ci_high, digits)}"
     word = "is undecided" if trend.word == "undecided" else trend.word
-    return f"{pair} {word} (gain {ends[0]}, {ends[-1]}; a doubling {interval}, n = {trend.n})"
+    over = ", ".join([f"n = {trend.n}", *[GIVEN] * trend.given, *marks(trend, verdicts)])
+    return f"{pair} {word} (gain {ends[0]}, {ends[-1]}; a doubling {interval}, {over})"
 
 
 def in_full(verdicts: Verdicts) -> bool:

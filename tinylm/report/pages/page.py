@@ -128,8 +128,7 @@ def _facts(
         "metric": f"{wording.unit(claim.metric)}, {claim.direction} is better",
         "smallest effect worth having": f"{claim.delta:g}",
         "alpha": "; ".join(
-            [f"{claim.alpha:g} over {len(claim.comparisons)} comparison(s), {wording.errors(claim.errors)}"]
-            * bool(claim.comparisons)
+            [f"{claim.alpha:g} over {_families(claim)}, {wording.errors(claim.errors)}"] * bool(claim.comparisons)
             + [f"{claim.alpha:g} for each of {len(claim.estimates)} estimate(s)"] * bool(claim.estimates)
         ),
         "seeds": ", ".join(map(str, claim.seeds)),
@@ -184,11 +183,16 @@ def _sentences(verdicts: Verdicts) -> list[tuple[str, str]]:
     """Verdict and sentence of every result; none where the answer has them all in full."""
     if wording.in_full(verdicts):
         return []
-    unit = wording.unit(verdicts.metric)
     told: list[tuple[str, str]] = [(item.verdict, wording.sentence(item, verdicts)) for item in verdicts.comparisons]
-    told += [("", wording.trend_sentence(item, unit)) for item in verdicts.trends]
+    told += [("", wording.trend_sentence(item, verdicts)) for item in verdicts.trends]
     told += [(item.verdict or "", wording.estimate_sentence(item, verdicts)) for item in verdicts.estimates]
     return told
+
+
+def _families(claim: Claim) -> str:
+    """What shares one alpha: all comparisons, or those of each size."""
+    at_each = f" at each of {len(claim.families)} sizes" if len(claim.families) > 1 else ""
+    return f"{claim.largest_family} comparison(s){at_each}"
 
 
 def _sampled(sample: Sample) -> str:
