@@ -24,7 +24,11 @@ PARTS = {
 
 def main() -> int:
     """Measure and say; 1 where a target is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed on the machine at hand.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Speed on the machine at hand.",
+        epilog="example: python -m benchmarks --only a --only e --out mine.json",
+    )
     told = "; ".join(f"{name}: {what}" for name, what in PARTS.items())
     parser.add_argument("--only", choices=PARTS, action="append", help=f"this part alone ({told}); may be repeated")
     parser.add_argument("--quick", action="store_true", help="a minute's look at whether all works; no measurement")

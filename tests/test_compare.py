@@ -215,14 +215,20 @@ def test_factor_covers_what_is_below_and_derived_is_marked(sweep: Sweep) -> None
 
 
 @pytest.mark.parametrize(
-    "equal", ["body_parameters", "active_parameters", "flops", "bytes", "tokens", "seconds", "exposures"]
+    ("equal", "column"),
+    [
+        ("body_parameters", "accounting.parameters.body"),
+        ("active_parameters", "accounting.parameters.active"),
+        *((cost, f"cost.{cost}") for cost in ("flops", "bytes", "tokens", "seconds", "exposures")),
+    ],
 )
-def test_every_equal_is_checked(sweep: Sweep, equal: str) -> None:
+def test_every_equal_is_checked_by_its_own_number(sweep: Sweep, equal: str, column: str) -> None:
+    part, _, name = column.partition(".")
     sweep.claim["equal"] = equal
-    body = {"parameters.body": 7, "parameters.active": 7}
-    sweep.arm("d4", D4, accounting=body, cost={"seconds": 1, "exposures": 7})
-    sweep.arm("d8", D8, cost={"flops": 1, "bytes": 1, "tokens": 1, "exposures": 1})
+    sweep.arm("d4", D4, **{part: {name: 7}}).arm("d8", D8, **{part: {name: 9}})
     assert f"not at equal {equal}" in sweep.only().reason
+    sweep.jobs.clear()
+    assert sweep.arm("d4", D4, **{part: {name: 7}}).arm("d8", D8, **{part: {name: 7}}).only().verdict == "better"
 
 
 def test_an_arm_may_name_its_opponent_and_its_equal(sweep: Sweep) -> None:

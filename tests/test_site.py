@@ -156,6 +156,12 @@ def test_the_ledger_counts_every_run_once_and_energy_only_where_it_was_measured(
     assert math.isnan(rows["tuning"]["energy"])
     shown = ledger_table(frame)["energy (kWh)"].tolist()
     assert shown == ["1", "–", "1 (2 of 3 runs)"]
+    for hours, told in ((1, "≤ 1"), (2, "1")):  # each takes two, and each counts all that the machine took
+        for seed in (0, 1):
+            started = f"2026-01-01T{10 + hours * seed}:00:00+00:00"
+            cost = {"wall_seconds": 7200.0, "energy_joules": 1.8e6}
+            sweep.run("d4", seed, D4[seed], cost=cost, provenance={"started": started})
+        assert ledger_table(ledger(by_arm(sweep.frame(), sweep.manifest())))["energy (kWh)"][0] == told
     assert ledger(pd.DataFrame({"stage": [], "key": [], "status": []})).empty
 
 

@@ -17,9 +17,11 @@ from tinylm.errors import UserError
 from tinylm.report.claims.claim import Claim
 from tinylm.report.judgement.scaling import FLOOR_FROM, fit_law
 from tinylm.report.judgement.trends import agreeing, decision_table, trend_table
+from tinylm.report.judgement.verdict_tables import terminal_table
 from tinylm.report.judgement.verdicts import Trend, Verdicts
 from tinylm.report.judgement.wording import trend_sentence
 from tinylm.report.pages.page import write_report
+from tinylm.report.pages.site import write_site
 from tinylm.report.records.arms import by_arm
 
 SIZES = {"0.3m": 0.3e6, "1m": 1e6, "3m": 3e6}
@@ -195,6 +197,19 @@ def test_added_seeds_alone_make_a_trend_and_its_multiplier(tmp_path: Path) -> No
     assert "(extended, amended)" in trend_table(amended, {}).loc[0, "verdict"]
     given = dataclasses.replace(trend, given=True)
     assert "n = 4, given one parent, extended" in trend_sentence(given, found)
+
+
+def test_trends_stand_wherever_verdicts_do(tmp_path: Path) -> None:
+    built = sweep(tmp_path / "runs", {"b": [0.010, 0.030, 0.050]}, noise=0.0004)
+    found = built.verdicts()
+    told = trend_sentence(only(found), found)
+    assert "grows" in told
+    assert f"{told}." in terminal_table(found)
+    site = write_site([built.root], tmp_path / "site", print)
+    assert told in [result.sentence for entry in site.entries for result in entry.results]
+    tables = (tmp_path / "site" / built.name / "tables.tex").read_text(encoding="utf-8")
+    for name in ("trend", "scaling", "spent"):
+        assert f"tab:{built.name}-{name}" in tables
 
 
 def test_a_report_names_the_family_that_shares_alpha(tmp_path: Path) -> None:

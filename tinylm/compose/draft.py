@@ -35,7 +35,7 @@ claim:
       expect: better # or worse, equivalent; leave it out where nothing is expected
       label: swiglu
       claim: TODO swiglu beats gelu # the expectation in words
-  equal: parameters # what arms share: parameters, body_parameters, active_parameters, flops, bytes, tokens, seconds
+  equal: parameters # what arms share: or body_parameters, active_parameters, flops, bytes, tokens, seconds, exposures
   tolerance: 0.01 # relative miss of it that is allowed
   metric: bits_per_byte
   direction: lower # is better
@@ -44,6 +44,14 @@ claim:
   # tune: # what is chosen for every arm alike first, on seeds that no verdict sees
   #   params: {{optim.lr: [0.001, 0.002, 0.004]}}
   #   seeds: [100]
+  # alpha: 0.05 # what all comparisons share
+  # errors: family # (Holm), or discoveries (Benjamini-Hochberg)
+  # stop: {{after: [3]}} # looks, in seeds: an arm for which a gain of delta is excluded runs no further ones
+  # sizes: {{0.3m: [shape=0.3m], 1m: [shape=1m]}} # every arm at each of them: how does the effect go with size?
+  # sample: {{number: 30, ranges: {{shape.depth: {{low: 2, high: 12, kind: int}}}}}} # arms drawn at random
+  # estimates: # quantities with a region where they are expected (docs/evidence.md has their kinds)
+  #   gap: {{kind: difference, metric: bits_per_byte, arm: other, against: plain, region: [null, 0.0]}}
+  # reported: of an arm, the gain that its source has; reported_unit: in which unit
   cost: TODO what it takes # in words, for readers
 defaults: # what all arms share
   - override /shape: 0.3m

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def figures_of(
                 (folder / f"{name}.{kind}").unlink(missing_ok=True)
             continue
         svg = save(figure, folder, name)
-        written[name] = svg[svg.index("<svg") :]
+        written[name] = _own_names(svg[svg.index("<svg") :], name)
     return written
 
 
@@ -163,6 +164,11 @@ def caption(figure: str, claim: Claim, arms: pd.DataFrame | None, placed: pd.Dat
         return told
     values = arms.iloc[:, 0]
     return f"{told} Colour: {values.name}, from {values.min():g} (dark) to {values.max():g} (light)."
+
+
+def _own_names(svg: str, name: str) -> str:
+    """A drawing whose ids begin with its name: a page that holds several has each id once."""
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
 
 
 def width(svg: str) -> int:

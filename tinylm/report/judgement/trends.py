@@ -74,7 +74,7 @@ def _trend(
     interval = over_seeds(slope_N, claim.alpha)
     told = dataclasses.replace(told, change=float(slope_N.mean()))
     if interval is None:
-        return dataclasses.replace(told, reason="no run changed with its seed")
+        return dataclasses.replace(told, reason="every seed has the same trend, so there is no spread to weigh it by")
     told = dataclasses.replace(
         told,
         ci_low=interval[0],

@@ -16,6 +16,7 @@ from tinylm.report.judgement.wording import (
     marks,
     region,
     signed,
+    trend_sentence,
     unit,
     value,
 )
@@ -27,6 +28,7 @@ def terminal_table(verdicts: Verdicts) -> str:
     lines = [f"{verdicts.sweep}: {unit(verdicts.metric)}, {verdicts.direction} is better", ""]
     blocks = [verdict_table(verdicts), estimate_table(verdicts)]
     lines.append("\n\n".join(text(block) for block in blocks if not block.empty))
+    lines += ["", *(f"{trend_sentence(item, verdicts)}." for item in verdicts.trends)] * bool(verdicts.trends)
     notes = [f"{_pair(item)}: {item.reason}" for item in verdicts.comparisons if _wants_reason(item)]
     notes += [
         f"{row['comparison']}: {row['diverged']} diverged" for row in divergence_table(verdicts).to_dict("records")

@@ -15,7 +15,7 @@ from tinylm.errors import UserError
 from tinylm.files import write_text
 from tinylm.report.claims.claim import Claim
 from tinylm.report.judgement import wording
-from tinylm.report.judgement.verdicts import Comparison, Estimate, Verdicts
+from tinylm.report.judgement.verdicts import Comparison, Estimate, Trend, Verdicts
 from tinylm.report.pages.page import Report, write_report
 from tinylm.report.tables.ledger import energy, hours, ledger
 
@@ -25,12 +25,12 @@ _CITED = re.compile(r"[^;]*?arXiv:\d{4}\.\d{4,5}")
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison or estimate of a claim.
+    """One comparison, trend or estimate of a claim.
 
     Fields:
         sentence: as the report says it, the outcome left out.
         outcome: what became of the expectation, one of ``OUTCOMES``.
-        verdict: ``better`` and so on; empty for an estimate.
+        verdict: ``better`` and so on; empty for a trend or an estimate.
         source: the paper that led to the expectation.
         expected: the expectation in words; empty where the claim gives none.
         strip: where the interval lies, for drawing; None where there is none.
@@ -166,6 +166,7 @@ def _entry(name: str, report: Report) -> Entry:
     verdicts, claim = report.verdicts, report.claim
     reach = max([_reach(item, verdicts.smallest_effect) for item in verdicts.comparisons], default=1.0)
     results = [_compared(item, verdicts, claim, reach) for item in verdicts.comparisons]
+    results += [_over_sizes(item, verdicts, claim) for item in verdicts.trends]
     results += [_estimated(item, verdicts, claim) for item in verdicts.estimates]
     compared = report.runs[report.runs["stage"] == "compare"]
     return Entry(
@@ -192,6 +193,11 @@ def _compared(item: Comparison, verdicts: Verdicts, claim: Claim, reach: float) 
 
 
 _VERBS = {"better": "beats", "worse": "is worse than", "equivalent": "equals"}
+
+
+def _over_sizes(item: Trend, verdicts: Verdicts, claim: Claim) -> Result:
+    """A trend; where it is expected, an estimate says so."""
+    return Result(wording.trend_sentence(item, verdicts), "no expectation", "", paper(claim.source), "", None)
 
 
 def _estimated(item: Estimate, verdicts: Verdicts, claim: Claim) -> Result:

@@ -17,7 +17,8 @@ def ledger(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns: ``stage``; ``planned``, ``done``, ``diverged``, ``failed`` (runs); ``hours`` (from start to end, and never
     less than the parts that are told), ``training hours``, ``tokens``, ``bytes``, ``FLOPs`` (training and
-    initialising); ``energy`` (kilowatt hours, of the ``metered`` runs alone: NaN where none was measured).
+    initialising); ``energy`` (kilowatt hours, of the ``metered`` runs alone: NaN where none was measured; ``shared``:
+    some of them ran side by side, and it is an upper bound).
 
     Args:
         runs: of `tinylm.report.records.arms.by_arm`.
@@ -50,18 +51,22 @@ def ledger_table(entries: pd.DataFrame) -> pd.DataFrame:
                 "hours": f"{row['hours']:.2f}",
                 "of them training": f"{row['training hours']:.2f}",
                 **{name: amount(row[name]) for name in _SUMS},
-                "energy (kWh)": energy(row["energy"], row["metered"], row["done"]),
+                "energy (kWh)": energy(row["energy"], row["metered"], row["done"], row["shared"]),
             }
             for row in entries.to_dict("records")
         ]
     )
 
 
-def energy(hours: float, metered: int, done: int) -> str:
-    """Kilowatt hours with the share of runs that were measured; a dash where none was: nothing is estimated."""
+def energy(hours: float, metered: int, done: int, shared: bool) -> str:
+    """Kilowatt hours with the share of runs that were measured; a dash where none was: nothing is estimated.
+
+    Args:
+        shared: runs were measured side by side; each counted all that the machine took, so their sum is too much.
+    """
     if not metered:
         return "–"
-    return f"{hours:.3g}" + (f" ({metered} of {done} runs)" if metered < done else "")
+    return "≤ " * shared + f"{hours:.3g}" + (f" ({metered} of {done} runs)" if metered < done else "")
 
 
 def _row(title: str, runs: pd.DataFrame) -> dict[str, object]:
@@ -76,7 +81,17 @@ def _row(title: str, runs: pd.DataFrame) -> dict[str, object]:
         **{name: float(sum(_numbers(runs, column).sum() for column in parts)) for name, parts in _SUMS.items()},
         "energy": float(joules.sum()) / JOULES if joules.notna().any() else float("nan"),
         "metered": int(joules.notna().sum()),
+        "shared": _overlap(runs[joules.notna()]),
     }
+
+
+def _overlap(runs: pd.DataFrame) -> bool:
+    """Whether any of the runs began before one that had begun earlier had ended."""
+    if "provenance.started" not in runs:
+        return False
+    began = pd.to_datetime(runs["provenance.started"], utc=True, errors="coerce").dropna().sort_values()
+    ended = began + pd.to_timedelta(_wall(runs)[began.index], unit="s")
+    return bool((began.iloc[1:].to_numpy() < ended.cummax().iloc[:-1].to_numpy()).any())
 
 
 def _wall(runs: pd.DataFrame) -> pd.Series:
