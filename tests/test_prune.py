@@ -170,8 +170,26 @@ def test_a_piece_brings_the_parts_that_the_encoder_merges_it_from() -> None:
     assert [piece for piece in prune(made, counts_V, vocab=260).pieces if len(piece) > 1] == [b"ab", b"ef"]
 
 
+def entered(made: Tokenizer, counts_V: Any, kept: Kept) -> list[set[int]]:
+    """What was kept after each entrant, the most frequent first, each with all that it is merged from; at last all."""
+    vocabulary, merges = made.backend.get_vocab(), made.form["model"].get("merges", [])
+    parts = {vocabulary["".join(pair)]: [vocabulary[part] for part in pair] for pair in merges}
+    assert len(parts) == len(merges), "no piece comes from two merges, so what it needs is plain"
+    stages = [basis(made)]
+    for index in sorted(set(vocabulary.values()) - basis(made), key=lambda index: (-counts_V[index], index)):
+        if stages[-1] == {*kept.ids}:
+            break
+        needed = [index]
+        for one in needed:  # it grows on the way
+            needed += parts.get(one, [])
+        stages.append(stages[-1] | {*needed})
+    assert stages[-1] == {*kept.ids}
+    return stages
+
+
 @each_kind
 def test_coverage_is_reached_with_as_few_as_can_be(kind: str) -> None:
+    """Without the last that came in, and what came with it, too little is covered."""
     made = original(kind)
     counts_V = count(made, TEXTS)
     text = sum(len(text.encode()) for text in TEXTS)
@@ -180,6 +198,7 @@ def test_coverage_is_reached_with_as_few_as_can_be(kind: str) -> None:
     for coverage in (0.5, 0.9, 1.0):
         kept = keep(made, counts_V, coverage=coverage)
         assert coverage <= kept.coverage == counts_V[kept.ids].sum() / counts_V.sum()
+        assert counts_V[sorted(entered(made, counts_V, kept)[-2])].sum() < coverage * counts_V.sum()
         sizes.append(len(kept.ids))
     assert len(basis(made)) <= sizes[0] < sizes[1] < sizes[2]
     nine = prune(made, counts_V, coverage=0.9)
