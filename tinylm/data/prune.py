@@ -2,7 +2,8 @@
 
 After Tang et al. 2024 (PanGu-pi Pro, arXiv:2402.02791) and its public scripts: count the ids that the original gives
 a corpus, keep special pieces and the most frequent others, learn nothing anew. The paper prunes SentencePiece models,
-by a target size; closing BPE pieces under their merges and stopping at a coverage are our construction.
+by a target size; closing BPE pieces under their merges and stopping at a coverage are our construction. Special is what
+the tokenizer flags as such; the scripts keep whatever is written <...> or [...], which a text may hold as well.
 """
 
 from __future__ import annotations

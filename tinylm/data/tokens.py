@@ -36,7 +36,8 @@ class Origin:
 
     Fields:
         hash: the original's ``Tokenizer.hash``.
-        ids_V: int64, for every id of the new one the original's id.
+        ids_V: int64, for every id of the new one the original's, so that tables are gathered by it; inverted it is the
+            map from old ids to new.
         report: what was lost and gained; see ``tinylm.data.prune.prune``.
     """
 

@@ -100,7 +100,7 @@ def _panel(
             markeredgewidth=1.3,
             zorder=4,
         )
-    axes.margins(x=0.16, y=0.12)
+    axes.margins(x=0.2, y=0.12)
     grid(axes, "both")
     below = direction == "lower"
     for rank, (name, row) in enumerate(means.iterrows()):

@@ -16,6 +16,7 @@ from tinylm.report.judgement.verdict_tables import estimate_table, verdict_table
 from tinylm.report.judgement.wording import difference, interval, value
 from tinylm.report.records.arms import by_arm
 from tinylm.report.records.collect import collect
+from tinylm.report.tables.training import training_table
 
 
 class Study:
@@ -55,7 +56,9 @@ class Study:
         for name in self.sweeps:
             root = self.runs(name)
             if root is None:
-                rows.append({"sweep": name, "claim": "–", "found": "not run yet", "outcome": "–"})
+                rows.append(
+                    {"sweep": name, "claim": "–", "found": f"not run yet: `tinylm sweep {name}`", "outcome": "–"}
+                )
                 continue
             verdicts = compare(name, root)
             for item in verdicts.comparisons:
@@ -68,15 +71,19 @@ class Study:
         return pd.DataFrame(rows)
 
     def tell(self, name: str) -> None:
-        """Show a sweep's verdicts, its estimates and the picture of its differences."""
-        root = self.runs(name)
-        if root is None:
+        """Show what a sweep was trained on, its verdicts, estimates, warnings and the picture of its differences."""
+        root, found = self.runs(name), self.placed(name)
+        if root is None or found is None:
             print(f"{name}: no results are kept yet; `tinylm sweep {name}` makes them")
             return
+        settings = training_table(found[0]).set_index("part")["settings"]
+        print("\n".join(f"{part}: {settings[part]}" for part in ("data", "budget") if part in settings))
         verdicts = compare(name, root)
         _display(verdict_table(verdicts))
         if verdicts.estimates:
             _display(estimate_table(verdicts))
+        for warning in verdicts.warnings:
+            print(f"warning: {warning}")
         show(differences(verdicts))
 
 
