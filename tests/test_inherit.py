@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from tiny_model import SHAPE, random_batch, tiny_model, with_shape
-from torch import Tensor, nn
+from torch import Tensor
 
 from tinylm.batch import Batch
 from tinylm.errors import UserError
@@ -37,6 +37,7 @@ from tinylm.model.position.rotary import Rotary
 from tinylm.model.shape import Shape
 from tinylm.model.shortcut.augmented import Augmented
 from tinylm.streams import Streams
+from tinylm.train.descent import descend
 
 NEURONS = ["random", "l1", "l2", "taylor", "mask"]
 
@@ -58,15 +59,6 @@ class Tune:
     def loss(self, model: LanguageModel) -> float:
         return sum(next_token_loss(model, batch).item() for batch in self.texts) / len(self.texts)
 
-    def fit(
-        self, parameters: Iterable[nn.Parameter], loss: Callable[[Batch], Tensor], *, steps: int, rate: float
-    ) -> None:
-        optimiser = torch.optim.Adam(parameters, lr=rate)
-        for step in range(steps):
-            optimiser.zero_grad()
-            loss(self.batches(step)).backward()
-            optimiser.step()
-
 
 def trained(shape: Shape = SHAPE, std: float = 0.1, **slots: Any) -> LanguageModel:
     """A stand-in for a trained parent; at the default its logits are of order 1."""
@@ -84,7 +76,7 @@ def inherit(
 ) -> tuple[LanguageModel, Provenance]:
     """A child of ``parent``, and what was said of it."""
     child, tune = tiny_model(shape, seed=7, **(slots or {})), Tune(parent)
-    sources = Sources(parent=Parent(parent, "p", ids_V), loss=tune.loss, batches=tune.batches, fit=tune.fit)
+    sources = Sources(parent=Parent(parent, "p", ids_V), loss=tune.loss, batches=tune.batches, fit=descend)
     said = fill(child, [Inherit(**options)], Streams(3), sources)
     return child.eval(), said[0]
 

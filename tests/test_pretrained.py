@@ -20,7 +20,7 @@ from tiny_tokenizers import saved as written
 
 from tests.commands import text_files
 from tests.test_keys import job_of
-from tinylm.batch import Batch
+from tinylm.batch import IGNORE, Batch
 from tinylm.compose.main import invoke
 from tinylm.compose.rehearsal import rehearse
 from tinylm.data.prune import count, prune
@@ -41,6 +41,7 @@ from tinylm.model.position.learned import Learned
 from tinylm.model.position.rotary import Rotary
 from tinylm.model.shape import Shape
 from tinylm.streams import Streams
+from tinylm.train.descent import descend
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -302,6 +303,7 @@ def test_a_run_tells_what_it_took_of_a_checkpoint(tmp_path: Path) -> None:
     words = [
         *(*text_files(tmp_path / "text"), *begin, "budget=steps", "budget.amount=1", "compile=false"),
         *("batch.size=2", "tokenizer=pruned", "tokenizer.vocab=300", "tokenizer@tokenizer.of=file"),
+        *("init.layers=importance", "init.neurons=taylor", "init.batches=2", "data.tune=0.2"),
         *(f"root={tmp_path}/runs", f"cache={tmp_path}/cache"),
     ]
     words = [word.replace("tokenizer.path", "tokenizer.of.path") for word in words if word != "tokenizer=file"]
@@ -311,10 +313,58 @@ def test_a_run_tells_what_it_took_of_a_checkpoint(tmp_path: Path) -> None:
     told = json.loads(next((tmp_path / "runs").glob("*/inheritance.json")).read_text())["pretrained"]
     (origin,) = (tmp_path / "cache" / "tokenizers").rglob("*.origin.json")
     assert told["kept"]["ids"] == spans(json.loads(origin.read_text())["ids"])
-    assert told["tensors"]["blocks.1.ffn.up.weight"]["from"] == "blocks.2.ffn.up.weight"
+    costs = told["layer_losses"]["without"]
+    kept = sorted(sorted(range(3), key=lambda layer: -costs[layer])[:2])
+    assert told["tensors"]["blocks.1.ffn.up.weight"]["from"] == f"blocks.{kept[1]}.ffn.up.weight"
+    assert ended.cost["initialise_flops"] > 0
     assert "is GELU in the child" in (rehearse(job_of(*words, "model/ffn=gelu")) or "")
     (checkpoint / "config.json").write_text('{"model_type": "bert"}')
     assert "a model of type 'bert' is not known" in (rehearse(job_of(*words)) or "")
+
+
+def test_what_is_measured_is_measured_on_the_childs_text_in_the_checkpoints_ids(tmp_path: Path) -> None:
+    original = tokenizer("letters", tmp_path)
+    pruned = prune(original, count(original, TEXTS), vocab=300)
+    assert pruned.origin is not None
+    ids_V = torch.from_numpy(pruned.origin.ids_V)
+    checkpoint = saved(trained(partial(llama, vocab_size=original.vocab_size)), tmp_path / "checkpoint")
+    whole = read(checkpoint).model
+    rng = torch.Generator().manual_seed(3)
+    read_BT = torch.randint(0, 300, (4, 2, 20), generator=rng)
+    shape = replace(whole.shape, vocab=300, depth=1, hidden=16)
+    asked: dict[str, list[Batch]] = {"child": [], "checkpoint": []}
+
+    def own(step: int) -> Batch:
+        targets_BT = read_BT[step % 4].roll(-1, 1)
+        targets_BT[:, -1] = IGNORE
+        asked["child"].append(Batch(read_BT[step % 4], targets_BT))
+        return asked["child"][-1]
+
+    def fit(parameters: Any, loss: Any, batches: Callable[[int], Batch], **options: Any) -> None:
+        asked["checkpoint"].append(batches(0))
+        descend(parameters, loss, batches, **options)
+
+    details = {}
+    for neurons in ("taylor", "mask"):
+        sources = Sources(tokenizer=pruned, own=own, fit=fit)
+        begun = Pretrained(str(checkpoint), layers="importance", neurons=neurons, steps=3)
+        (said,) = fill(tiny_model(shape, **OURS), [begun], Streams(0), sources)
+        details[neurons] = said.details
+        assert said.flops > 0
+    (seen,) = asked["checkpoint"]
+    assert torch.equal(seen.ids_BT, ids_V[read_BT[0]])
+    assert torch.equal(seen.targets_BT[:, :-1], ids_V[read_BT[0]][:, 1:])
+    assert (seen.targets_BT[:, -1] == IGNORE).all()
+    with torch.no_grad():
+        loss = sum(
+            torch.nn.functional.cross_entropy(
+                whole.head(whole(Batch(ids_V[ids_BT], ids_V[ids_BT])).hidden_BTD)[:, :-1].flatten(0, 1),
+                ids_V[ids_BT][:, 1:].flatten(),
+            )
+            for ids_BT in read_BT
+        )
+    assert details["taylor"]["layer_losses"]["whole"] == pytest.approx(float(loss) / 4, rel=1e-4)
+    assert len(details["mask"]["mask"]) > 0
 
 
 def test_a_key_holds_the_content_and_not_the_place(tmp_path: Path) -> None:

@@ -62,7 +62,13 @@ class SmallFit(Protocol):
     """A small training loop: ``steps`` steps at ``rate`` on ``parameters`` alone, each on the loss of one batch."""
 
     def __call__(
-        self, parameters: Iterable[nn.Parameter], loss: Callable[[Batch], Tensor], *, steps: int, rate: float
+        self,
+        parameters: Iterable[nn.Parameter],
+        loss: Callable[[Batch], Tensor],
+        batches: Callable[[int], Batch],
+        *,
+        steps: int,
+        rate: float,
     ) -> None: ...
 
 
@@ -80,7 +86,7 @@ class Sources:
         loss: nats a token of a model on the parent's tune split, in the parent's ids.
         batches: step -> batch of the parent's tune split, in the parent's ids; pure.
         own: step -> batch of the child's tune split; pure.
-        fit: trains a few parameters on those batches.
+        fit: trains a few parameters on batches that it is given.
         tokenizer: the child's own.
         counts: how often each of the child's ids occurs in the train split, by domain.
     """

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tinylm.batch import IGNORE, Batch
 from tinylm.data.backend import parsed
 from tinylm.data.content import file_hash
 from tinylm.data.tokenizer.file import File
@@ -18,6 +19,7 @@ from tinylm.errors import UserError
 from tinylm.exchange.checkpoint import Checkpoint, folder_of, outline, read, weight_files
 from tinylm.init.inherit import Inherit
 from tinylm.init.initialiser import Parent, Provenance, Sources
+from tinylm.init.reading import next_token_loss
 from tinylm.model.lm import LanguageModel
 from tinylm.streams import Streams
 
@@ -26,6 +28,7 @@ OWN = (
     "give the child the checkpoint's tokenizer (tokenizer=file tokenizer.path=FOLDER/tokenizer.json), or one pruned "
     "from it"
 )
+MEASURED = 16  # batches of the tune split that the loss without a layer is measured on (our choice)
 ADDED = 2  # ids that a tokenizer may be given beside its own: one that opens a document and one that closes it
 
 
@@ -35,12 +38,12 @@ class Pretrained:
     The child's tokenizer must be the checkpoint's own (``tokenizer=file``) or pruned from it, whose map its rows
     follow. Rows that the checkpoint has beyond its tokenizer's ids are padding and left out; an id that was added for
     opening or closing documents takes the row of the checkpoint's own. Where a ``tokenizer.json`` lies beside the
-    weights the child's is compared with it; else all that shows a foreign one is its number of ids. The checkpoint
-    reads no text of ours, so what is measured on a tune split cannot choose.
+    weights the child's is compared with it; else all that shows a foreign one is its number of ids. What is measured is
+    measured on the child's own tune split, in the checkpoint's ids: such text as the child will read, cut as it will.
 
     Args:
         path: a folder with config.json and safetensors, or a name on the hub (owner/name).
-        layers, head, tail, neurons, rescale, rest: as ``Inherit``.
+        layers, head, tail, neurons, rescale, rest, batches, steps, rate, penalty: as ``Inherit``.
 
     Raises:
         UserError: there is no such folder, it holds pickled weights alone, or another family.
@@ -49,15 +52,19 @@ class Pretrained:
     def __init__(
         self,
         path: str,
-        layers: Literal["ends", "uniform", "middle"] = "ends",
+        layers: Literal["ends", "uniform", "middle", "importance"] = "ends",
         head: int | None = None,
         tail: int | None = None,
-        neurons: Literal["random", "l1", "l2"] = "l2",
+        neurons: Literal["random", "l1", "l2", "taylor", "mask"] = "l2",
         rescale: bool = True,
         rest: Literal["refuse", "scratch"] = "refuse",
+        batches: int = 8,
+        steps: int = 200,
+        rate: float = 0.05,
+        penalty: float = 1.0,
     ) -> None:
         self.folder, self.name = folder_of(path), Path(path).name
-        self.inherit = Inherit(None, layers, head, tail, neurons, rescale, rest)
+        self.inherit = Inherit(None, layers, head, tail, neurons, rescale, rest, batches, steps, rate, penalty)
 
     def __call__(self, model: LanguageModel, streams: Streams, sources: Sources) -> Provenance:
         """Fill what the checkpoint has; with ``rest: scratch`` everything."""
@@ -65,7 +72,8 @@ class Pretrained:
         origin = None if sources.tokenizer is None else sources.tokenizer.origin
         kept_V = None if origin is None else torch.from_numpy(origin.ids_V)
         parent = Parent(checkpoint.model, self.name, rows(model.shape.vocab, checkpoint, kept_V, _ids(self.folder)))
-        return replace(self.inherit(model, streams, replace(sources, parent=parent)), initialiser="pretrained")
+        measured = _measuring(replace(sources, parent=parent), parent.ids_V)
+        return replace(self.inherit(model, streams, measured), initialiser="pretrained")
 
     def suits(self, child: LanguageModel, tokenizer: Trainer) -> None:
         """As ``Foreign`` says; of the checkpoint its config and the names in its files are read.
@@ -82,6 +90,26 @@ class Pretrained:
         files = [self.folder / "config.json", *weight_files(self.folder)]
         together = "\n".join(f"{file.name} {file_hash(file)}" for file in files)
         return {"path": hashlib.sha256(together.encode()).hexdigest()}
+
+
+def _measuring(sources: Sources, ids_V: Tensor | None) -> Sources:
+    """The sources with the child's tune split as the parent's, its ids being the checkpoint's rows."""
+    own = sources.own
+    if own is None:
+        return sources
+
+    def batches(step: int) -> Batch:
+        batch = own(step)
+        if ids_V is None:
+            return batch
+        targets_BT = torch.where(batch.targets_BT == IGNORE, IGNORE, ids_V[batch.targets_BT.clamp(min=0)])
+        return replace(batch, ids_BT=ids_V[batch.ids_BT], targets_BT=targets_BT)
+
+    @torch.no_grad()
+    def loss(model: LanguageModel) -> float:
+        return sum(next_token_loss(model, batches(step)).item() for step in range(MEASURED)) / MEASURED
+
+    return replace(sources, batches=batches, loss=loss)
 
 
 def rows(vocab: int, checkpoint: Checkpoint, kept_V: Tensor | None = None, own: int | None = None) -> Tensor | None:

@@ -6,13 +6,15 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_model
 
+from tinylm.batch import Batch
+from tinylm.data.loader import Batches
 from tinylm.data.prepare import Prepared, prepare
 from tinylm.data.tokens import Tokenizer
 from tinylm.errors import UserError
@@ -55,14 +57,11 @@ class Initial:
     scores: dict[str, float] = field(default_factory=dict)
 
     def cost(self) -> dict[str, float]:
-        """For the record; nothing where there is no parent."""
+        """For the record; nothing where there is no parent and nothing was measured."""
+        told = {"initialise_flops": self.flops, "initialise_seconds": self.seconds}
         if self.parent is None:
-            return {}
-        return {
-            "parent_flops": self.parent_flops,
-            "initialise_flops": self.flops,
-            "initialise_seconds": self.seconds,
-        }
+            return told if self.flops else {}
+        return {"parent_flops": self.parent_flops, **told}
 
 
 def initialise(
@@ -86,10 +85,20 @@ def initialise(
     def counts() -> torch.Tensor:
         return torch.from_numpy(prepared.store.counts("train"))
 
+    @cache
+    def tune() -> Batches:
+        return parts.batches(prepared.store, "tune")
+
+    def own(step: int) -> Batch:
+        return tune()[step]
+
+    began = time.perf_counter()
     if parts.parent is None:
-        chain = fill(model, [parts.init], streams, Sources(tokenizer=prepared.tokenizer, counts=counts))
+        drawn_upon = Sources(tokenizer=prepared.tokenizer, counts=counts, own=own, fit=descend)
+        chain = fill(model, [parts.init], streams, drawn_upon)
         _tell(folder, chain)
-        return Initial([said.summary() for said in chain])
+        flops = sum(said.flops for said in chain)
+        return Initial([said.summary() for said in chain], flops=flops, seconds=time.perf_counter() - began)
     weights = folder / "initial.safetensors"
     held = _held(folder)
     if held is not None:
@@ -97,10 +106,8 @@ def initialise(
         load_model(model, weights)
         return held
     forget(folder)
-    began = time.perf_counter()
     say("initialising from its parent", None)
     record = trained(parts.parent)
-    own = parts.batches(prepared.store, "tune").__getitem__
     drawn_upon = replace(sources(parts.parent, record, prepared.tokenizer, say), counts=counts, own=own)
     chain = fill(model, [parts.init], streams, drawn_upon)
     initial = Initial(
@@ -186,7 +193,7 @@ def sources(elder: Elder, record: RunRecord, tokenizer: Tokenizer, say: Callable
         parent=Parent(model.eval(), record.key, shared_ids(tokenizer, prepared.tokenizer)),
         loss=loss,
         batches=tune.__getitem__,
-        fit=partial(descend, batches=tune.__getitem__),
+        fit=descend,
     )
 
 

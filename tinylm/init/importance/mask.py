@@ -54,7 +54,7 @@ class Mask:
     def __call__(
         self, model: LanguageModel, budgets: Mapping[Pool, int], streams: Streams, sources: Sources
     ) -> dict[Pool, Tensor]:
-        if sources.fit is None:
+        if sources.fit is None or sources.batches is None:
             raise UserError("init.neurons=mask trains gates on the parent's tune split, and is given no training")
         generator = torch.Generator().manual_seed(streams.seed("init", "importance", "mask"))
         logits = {pool: nn.Parameter(torch.full((members(model, pool),), START)) for pool in budgets}
@@ -70,7 +70,7 @@ class Mask:
             return total
 
         with _frozen(model):
-            sources.fit(list(logits.values()), loss, steps=self.steps, rate=self.rate)
+            sources.fit(list(logits.values()), loss, sources.batches, steps=self.steps, rate=self.rate)
         return {pool: logit_N.detach() for pool, logit_N in logits.items()}
 
 
