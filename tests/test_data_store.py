@@ -44,6 +44,13 @@ def test_a_store_holds_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert split.domain_N is not None
         assert store.domains[split.domain_N[at[name]]] == document.domain
         at[name] += 1
+    made = prepared.provenance["prepared"]
+    assert made["bytes"] == sum(store.split(name).bytes for name in SPLITS)
+    assert made["tokens"] == sum(len(store.split(name).ids) for name in SPLITS)
+    assert min(made["tokenizer_seconds"], made["store_seconds"]) > 0
+    assert prepare(corpus, BPE(400), IDENTITY, tmp_path, quiet).provenance["prepared"] == made, (
+        "who made it does not matter"
+    )
     for name in SPLITS:
         split = store.split(name)
         assert split.documents == at[name] > 0

@@ -29,6 +29,8 @@ def root(tmp_path: Path) -> Path:
         record.accounting |= {"shape": shape}
         record.choices |= {"tokenizer": HOSTILE, "data": "files"}
         record.provenance |= {"corpus": "cccc", "tokenizer": tokenizer * 8, "store": tokenizer[:2] * 16}
+        made = {"bytes": 21_000_000, "tokens": 7_000_000, "tokenizer_seconds": 90.0, "store_seconds": 12.0}
+        record.provenance |= {"prepared": made | ({"tokenizer_seconds": None} if parent else {})}  # of an older cache
         record.provenance |= {"evaluators": {"bits": "1"}, "initialisation": [{"initialiser": "inherit"}]}
         if parent:
             record.provenance["parent"] = parent
@@ -69,6 +71,9 @@ def test_a_lineage_goes_from_the_text_to_the_scores(root: Path) -> None:
         "evaluation": 1,
     }
     assert all(node.hash for node in nodes)
+    assert by_kind["data"][0].cost == "21 M bytes"
+    assert sorted(node.cost for node in by_kind["tokenizer"]) == ["", "1.5 min"]
+    assert [node.cost for node in by_kind["tokens"]] == ["12 s, 7 M tokens"] * 2
     rounds = [(node.title, node.cost) for node in by_kind["round"]]
     assert rounds == [
         ("round 1: the whole text", "1.5 min, 3 G FLOPs"),

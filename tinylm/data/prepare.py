@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,12 @@ from filelock import FileLock, Timeout
 from tinylm.data.document import Corpus
 from tinylm.data.pack import Progress, pack
 from tinylm.data.prune import measured
-from tinylm.data.split import SplitName
+from tinylm.data.split import SPLITS, SplitName
 from tinylm.data.store import FORMAT, TokenStore
 from tinylm.data.tokens import Derived, Tokenizer, Trainer
+from tinylm.files import write_json
+
+TOOK = "took.json"  # beside what was made: the seconds that it took
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Prepared:
 
     provenance: ``corpus`` (hash of its content and options), ``tokenizer``, ``store`` (hashes of what they hold); where
     the tokenizer was made from another one ``tokenizer_pruning``: the hash of that as ``original``, and what it cost.
+    ``prepared``: ``bytes`` of the text's three splits and ``tokens`` in them, and the seconds that making them took.
     """
 
     tokenizer: Tokenizer
@@ -74,6 +79,13 @@ def prepare(corpus: Corpus, trainer: Trainer, identity: dict[str, Any], cache: P
     store = TokenStore.open(cache / "stores" / key)
     data = hashlib.sha256(json.dumps(identity["data"], sort_keys=True).encode()).hexdigest()
     provenance: dict[str, Any] = {"corpus": data, "tokenizer": tokenizer.hash, "store": store.hash}
+    splits = [store.split(name) for name in SPLITS]
+    provenance["prepared"] = {
+        "bytes": sum(split.bytes for split in splits),
+        "tokens": sum(len(split.ids) for split in splits),
+        "tokenizer_seconds": _took(cache / "tokenizers" / key),
+        "store_seconds": _took(cache / "stores" / key),
+    }
     if tokenizer.origin is not None:
         provenance["tokenizer_pruning"] = {"original": tokenizer.origin.hash, **tokenizer.origin.report}
     return Prepared(tokenizer, store, provenance)
@@ -109,6 +121,12 @@ def _tokenizer(
     return Tokenizer.load(folder / "tokenizer.json")
 
 
+def _took(folder: Path) -> float | None:
+    """Seconds that it took to make a folder of the cache, whichever run made it; None for one of an older version."""
+    path = folder / TOOK
+    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else None
+
+
 def _once(folder: Path, sign: str, make: Callable[[Path], None], progress: Progress) -> None:
     """Have ``folder`` made by one process, whole or not at all; ``sign`` is the file that tells it is there."""
     if (folder / sign).exists():
@@ -128,8 +146,10 @@ def _once(folder: Path, sign: str, make: Callable[[Path], None], progress: Progr
             shutil.rmtree(old, ignore_errors=True)
         new = folder.parent / f"{unfinished}{os.getpid()}"
         new.mkdir()
+        began = time.perf_counter()
         try:
             make(new)
+            write_json(new / TOOK, {"seconds": time.perf_counter() - began})
             os.replace(new, folder)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)

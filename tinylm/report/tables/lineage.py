@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,16 @@ def _add(nodes: dict[str, Node], folder: Path, find: Find, role: str) -> str:
     if last in nodes:
         return last
     known, config, cost = record.provenance, record.config, record.cost
-    text = _put(nodes, Node(_named("data", known.get("corpus")), "data", _data(record), _short(known.get("corpus"))))
+    made = known.get("prepared", {})  # not in records of older versions
+    size = f"{amount(made['bytes'])} bytes" if "bytes" in made else ""
+    text = _put(
+        nodes, Node(_named("data", known.get("corpus")), "data", _data(record), _short(known.get("corpus")), size)
+    )
     tokenizer = _tokenizer(nodes, record, text)
     store = _named("tokens", known.get("store"))
-    _put(nodes, Node(store, "tokens", "text as tokens", _short(known.get("store")), "", [text, tokenizer]))
+    held = f"{amount(made['tokens'])} tokens" if "tokens" in made else ""
+    packed = ", ".join(part for part in (_hours(made.get("store_seconds")), held) if part)
+    _put(nodes, Node(store, "tokens", "text as tokens", _short(known.get("store")), packed, [text, tokenizer]))
     state = _initialised(nodes, record, find)
     sources = [store, state]
     for node in _rounds(record, folder, store, state):
@@ -97,7 +103,8 @@ def _tokenizer(nodes: dict[str, Node], record: RunRecord, text: str) -> str:
         origin = Node(_named("tokenizer", pruning["original"]), "tokenizer", "what it was pruned from", "", "", [text])
         sources.append(_put(nodes, Node(**{**vars(origin), "hash": _short(pruning["original"])})))
     name = _named("tokenizer", known.get("tokenizer"))
-    return _put(nodes, Node(name, "tokenizer", title, _short(known.get("tokenizer")), "", sources))
+    took = _hours(known.get("prepared", {}).get("tokenizer_seconds"))
+    return _put(nodes, Node(name, "tokenizer", title, _short(known.get("tokenizer")), took, sources))
 
 
 def _initialised(nodes: dict[str, Node], record: RunRecord, find: Find) -> str:
@@ -170,7 +177,10 @@ def tree(nodes: Sequence[Node]) -> str:
 
 
 def _put(nodes: dict[str, Node], node: Node) -> str:
-    nodes.setdefault(node.name, node)
+    """Add a node; of two tales of one thing the first stays, with what it took from whichever knows it."""
+    known = nodes.setdefault(node.name, node)
+    if not known.cost:
+        nodes[node.name] = replace(known, cost=node.cost)
     return node.name
 
 
