@@ -107,6 +107,7 @@ def test_the_costs_of_use_are_panels_where_arms_differ(tmp_path: Path) -> None:
     assert old is not None
     assert [axes.get_xlabel() for axes in old.axes] == ["milliseconds a generated token, without a cache"]
     assert pareto(placed[placed["arm"] == "d4"], "bits_per_byte", "lower", ink) is None
+    assert pareto(placed, "decode_ms_per_token", "lower", ink) is None, "a cost is not drawn against itself"
 
 
 def test_where_domains_go_is_drawn_from_the_first_run_of_each_arm(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ COLUMNS = 2
 def pareto(
     runs: pd.DataFrame, metric: str, direction: Literal["lower", "higher"], colours: Mapping[str, str]
 ) -> Figure | None:
-    """Every compared run a dot, every arm's mean a diamond, the front of the means a line; None without costs.
+    """Every compared run a dot, every arm's mean a diamond, the front of the means a line; None without such costs.
+
+    None, too, where the claim is about one of them: nothing is paid for with it.
 
     A panel for each cost in which arms differ. Weights in int8 are set against bits per byte in int8 where the claim
     is about bits per byte and runs tell them.
@@ -41,6 +43,8 @@ def pareto(
         runs: of `tinylm.report.records.arms.by_arm`.
         metric, direction: the claim's.
     """
+    if any(metric in names for names in COSTS):  # a claim about such a cost: nothing is paid for with it
+        return None
     compared = once(runs)
     panels = []
     for names in COSTS:
@@ -100,7 +104,7 @@ def _panel(
             markeredgewidth=1.3,
             zorder=4,
         )
-    axes.margins(x=0.2, y=0.12)
+    axes.margins(x=0.26, y=0.12)
     grid(axes, "both")
     below = direction == "lower"
     for rank, (name, row) in enumerate(means.iterrows()):

@@ -150,7 +150,7 @@ def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd
             if item.change is None or item.ci_low is None or item.ci_high is None
             else f"{signed(item.change, digits)} ({signed(item.ci_low, digits)} to {signed(item.ci_high, digits)})"
         )
-        told = [*marks(item, verdicts), *[GIVEN] * item.given]
+        told = marks(item, verdicts)
         row["verdict"] = item.word + (f" ({', '.join(told)})" if told else "")
         row["compute the other needs"] = (
             "–"

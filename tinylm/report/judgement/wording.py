@@ -100,7 +100,8 @@ def amount_of_gain(gain: float | None, low: float | None, high: float | None) ->
 
 def marks(item: Comparison | Estimate | Trend, verdicts: Verdicts) -> list[str]:
     """What a result carries that is not of the declaration that its runs were made for."""
-    return ["extended"] * item.extended + ["amended"] * verdicts.amended
+    given = isinstance(item, Trend) and item.given  # of a comparison or an estimate the method says it
+    return [GIVEN] * given + ["extended"] * item.extended + ["amended"] * verdicts.amended
 
 
 def sentence(comparison: Comparison, verdicts: Verdicts) -> str:
@@ -194,7 +195,7 @@ def trend_sentence(trend: Trend, verdicts: Verdicts) -> str:
     ends = [f"{signed(gain, digits)} {unit(verdicts.metric)} at {size}" for size, gain in trend.gains.items()]
     interval = f"{signed(trend.ci_low, digits)} to {signed(trend.ci_high, digits)}"
     word = "is undecided" if trend.word == "undecided" else trend.word
-    over = ", ".join([f"n = {trend.n}", *[GIVEN] * trend.given, *marks(trend, verdicts)])
+    over = ", ".join([f"n = {trend.n}", *marks(trend, verdicts)])
     return f"{pair} {word} (gain {ends[0]}, {ends[-1]}; a doubling {interval}, {over})"
 
 
