@@ -74,6 +74,9 @@ study.glance()
 
 # %%
 study.tell("tokenizer_pruning")
+if found := study.placed("tokenizer_pruning"):
+    runs, _, ink = found
+    show(learning_curves(history(study.runs("tokenizer_pruning")), runs, ink))
 
 # %% [markdown]
 # ## 2. The architecture

@@ -15,7 +15,8 @@ from synthetic_sweep import CLAIM, D8, Sweep
 
 from tinylm.record import RunRecord
 from tinylm.report.claims.claim import Claim
-from tinylm.report.figures.curves import learning_curves
+from tinylm.report.figures.curves import learning_curves, not_scored_alike
+from tinylm.report.figures.drawing import caption
 from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
@@ -80,10 +81,45 @@ def test_learning_curves_stand_side_by_side_where_they_can(tmp_path: Path) -> No
     told = pd.concat([curves, scored])
     assert len(drawn(placed, told)) == 1
     other = told["value"].where((told["name"] != "tune_bytes") | (told["key"] != sweep.jobs[1]["key"]), 7.0)
-    assert learning_curves(told.assign(value=other), placed, ink) is None
+    assert learning_curves(told.assign(value=other), placed, ink) is None, "nobody scores what another does"
     longer = curves["key"] == sweep.jobs[1]["key"]
     stretched = curves.assign(tokens=curves["tokens"].where(~longer, 9 * curves["tokens"]))
-    assert drawn(placed, stretched)[0].get_xscale() == "log"
+    alike = placed.assign(**{"accounting.shape.vocab": 512})
+    assert drawn(alike, stretched)[0].get_xscale() == "log"
+
+
+def test_curves_of_unlike_vocabularies_are_over_bytes_and_of_one_part_of_the_tune_split(tmp_path: Path) -> None:
+    """Of four arms two score 9 bytes, one 7 and one another number with each seed: the two are drawn."""
+    sweep = Sweep(tmp_path / "runs", baseline="a", arms={arm: {"overrides": [arm]} for arm in "abcd"})
+    for place, arm in enumerate("abcd"):
+        for seed in range(2):
+            sweep.run(arm, seed, 1.9, history=9, accounting={"shape.vocab": 512 * (1 + place)})
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    placed, curves = by_arm(sweep.frame(), manifest), history(sweep.root)
+    scored = curves[curves["name"] == "tune_bits_per_byte"]
+    letter = scored["key"].map({job["key"]: job["arm"] for job in sweep.jobs})
+    seed = scored["key"].map({job["key"]: job["seed"] for job in sweep.jobs})
+    part = letter.map({"a": 9, "b": 7, "c": 9, "d": 5}) + seed * (letter == "d")
+    told = pd.concat([curves, scored.assign(name="tune_bytes", value=part)])
+    ink = {"a": "black", "b": "red", "c": "grey", "d": "blue"}
+    assert not_scored_alike(told, placed)
+    assert not not_scored_alike(curves, placed)
+    assert "the same part of it" in caption("learning_curves", manifest.claim, None, placed, told)
+    assert "the same part of it" not in caption("learning_curves", manifest.claim, None, placed, curves)
+
+    def drawn(history: pd.DataFrame) -> Axes:
+        figure = learning_curves(history, placed, ink)
+        assert figure is not None
+        (axes,) = figure.axes
+        return axes
+
+    axes = drawn(told)
+    assert {line.get_color() for line in axes.lines} == {"black", "grey"}
+    assert axes.get_xlabel() == "bytes read"
+    bytes_a_token = 21 / 6  # of every made-up run
+    assert np.asarray(axes.lines[0].get_xdata()) == pytest.approx(bytes_a_token * np.sort(scored["tokens"].unique()))
+    assert drawn(told[told["name"] != "bytes"]).get_xlabel() == "tokens read"
 
 
 def test_the_costs_of_use_are_panels_where_arms_differ(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ _SHOWN = 0.1  # the share of the shortest training at which a logarithmic axis b
 def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
     """Training loss and tune bits per byte over tokens; None where no run has a history.
 
-    Losses of a token stand side by side only where all arms have one vocabulary, scores of the tune split only where
-    all curves are of the same documents of it. An arm that is another's runs over again, beside another opponent, is
-    drawn once.
+    Losses of a token stand side by side only where all arms have one vocabulary; where they have not, the axis counts
+    the bytes of the text read. Scores of the tune split are of the arms that score the same documents of it, the most
+    that do. An arm that is another's runs over again, beside another opponent, is drawn once.
 
     Args:
         history: of `tinylm.report.records.history.history`.
@@ -38,12 +38,13 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
     lines, panels = _drawn(history, runs)
     if not panels:
         return None
+    read = "tokens" if one_vocabulary(once(runs)) or lines["bytes"].isna().any() else "bytes"
     with style():
         wide = max(4.6, 3.0 + 0.075 * lines["label"].str.len().max())  # inches, a panel with the names beside it
         figure = Figure(figsize=(wide * len(panels), 3.3), layout="constrained")
         for index, (name, title, window) in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), index + 1)
-            _panel(axes, lines[lines["name"] == name], colours, window)
+            _panel(axes, lines[lines["name"] == name], read, colours, window)
             axes.set_title(title)
     return figure
 
@@ -65,52 +66,75 @@ def of_own_text(history: pd.DataFrame, runs: pd.DataFrame) -> bool:
     return any((told[name].astype(str).groupby(told["seed"]).nunique(dropna=False) > 1).any() for name in data)
 
 
+def not_scored_alike(history: pd.DataFrame, runs: pd.DataFrame) -> bool:
+    """Whether `learning_curves` leaves arms out, for they score other documents of the tune split than most."""
+    lines, panels = _drawn(history, runs)
+    scored = lines.loc[lines["name"] == "tune_bits_per_byte", "arm"]
+    return any(panel[0] == "tune_bits_per_byte" for panel in panels) and set(scored) != set(lines["arm"])
+
+
 def _drawn(history: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, float]]]:
-    """The history of compared runs, and which panels of it there are."""
+    """The history of compared runs with the ``bytes`` read at each point, and which panels of it there are."""
     compared = once(runs)
     lines = history.merge(compared[["key", "arm", "label", "seed"]], on="key").dropna(subset=["tokens"])
+    lines["bytes"] = np.nan
+    for _, run in lines.groupby("key"):
+        told = run[run["name"] == "bytes"].sort_values("tokens")
+        if not told.empty:
+            lines.loc[run.index, "bytes"] = np.interp(run["tokens"], [0, *told["tokens"]], [0, *told["value"]])
+    scored = lines[lines["name"] == "tune_bytes"]
+    if scored["value"].nunique() > 1:  # how many documents are scored depends on the budget
+        lines = lines[lines["arm"].isin(_scored_alike(scored)) | ~lines["name"].str.startswith("tune_")]
     panels = [panel for panel in _PANELS if (lines["name"] == panel[0]).any()]
     if not one_vocabulary(compared):
         panels = [panel for panel in panels if panel[0] != "loss"]
-    if lines.loc[lines["name"] == "tune_bytes", "value"].nunique() > 1:  # how many are scored depends on the budget
-        panels = [panel for panel in panels if not panel[0].startswith("tune_")]
     return lines, panels
 
 
-def _panel(axes: Axes, lines: pd.DataFrame, colours: Mapping[str, str], window: float) -> None:
+def _scored_alike(scored: pd.DataFrame) -> list[str]:
+    """The arms whose runs all score the same part of the tune split, of several such sets the largest; two at least."""
+    parts = scored.groupby("arm", sort=False)["value"].agg(["min", "max"])
+    whole = parts.loc[parts["min"] == parts["max"], "min"]
+    if whole.duplicated().any():
+        return list(whole.index[whole == whole.mode()[0]])
+    return []
+
+
+def _panel(axes: Axes, lines: pd.DataFrame, read: str, colours: Mapping[str, str], window: float) -> None:
+    """The curves of one metric over the column ``read``."""
     top, bottom = -np.inf, np.inf
-    ends: list[tuple[float, float, str, str]] = []  # tokens, value, name, colour
+    ends: list[tuple[float, float, str, str]] = []  # place, value, name, colour
     bold = 1.3 if lines["arm"].nunique() <= MANY else 0.9
     for arm, own in lines.groupby("arm", sort=False):
         ink = colours[str(arm)]
-        curves = [_smooth(run.sort_values("tokens"), window) for _, run in own.groupby("seed")]
-        for tokens, values in curves:
-            axes.plot(tokens, values, color=ink, linewidth=0.6, alpha=0.45)
+        curves = [_smooth(run.sort_values(read), read, window) for _, run in own.groupby("seed")]
+        for places, values in curves:
+            axes.plot(places, values, color=ink, linewidth=0.6, alpha=0.45)
         # A run that diverged stops early: the mean goes as far as all seeds do.
-        reach = min(tokens[-1] for tokens, _ in curves)
-        at = np.linspace(max(tokens[0] for tokens, _ in curves), reach, 200)
-        mean = np.mean([np.interp(at, tokens, values) for tokens, values in curves], axis=0)
+        reach = min(places[-1] for tokens, _ in curves)
+        at = np.linspace(max(places[0] for tokens, _ in curves), reach, 200)
+        mean = np.mean([np.interp(at, places, values) for places, values in curves], axis=0)
         # Markers stand evenly along the line; the first arm of a colour has none.
         look: dict[str, Any] = {"linewidth": bold, "alpha": 0.85, "marker": marker(ink, ""), "markersize": 4}
         look["markevery"] = 0.12
         axes.plot(at, mean, dash(ink), color=ink, **look)
-        late = np.concatenate([values[tokens >= _SKIPPED * tokens[-1]] for tokens, values in curves])
+        late = np.concatenate([values[places >= _SKIPPED * places[-1]] for places, values in curves])
         top, bottom = max(top, late.max()), min(bottom, late.min())
         ends.append((reach, float(mean[-1]), str(own["label"].iloc[0]), ink))
     margin = 0.04 * (top - bottom) or 0.01
     axes.set_ylim(bottom - margin, top + margin)
-    _tokens(axes, lines.groupby("arm")["tokens"].max().to_numpy(float))
+    _reading(axes, read, lines.groupby("arm")[read].max().to_numpy(float))
     grid(axes)
     for reach, value, _, ink in ends:  # from where a curve ends to its name
         axes.hlines(value, reach, axes.get_xlim()[1], color=ink, linewidth=0.6, linestyle=":")
     label_right(axes, [end[1] for end in ends], [end[2] for end in ends], [end[3] for end in ends])
 
 
-def _tokens(axes: Axes, longest: np.ndarray) -> None:
-    """The axis of tokens, given how far each arm goes."""
+def _reading(axes: Axes, read: str, longest: np.ndarray) -> None:
+    """The axis of ``tokens`` or ``bytes``, given how far each arm goes."""
     low, high = float(longest.min()), float(longest.max())
     widely = logarithmic(axes, low, high)
-    axes.set_xlabel("tokens read" + " (logarithmic)" * widely)
+    axes.set_xlabel(f"{read} read" + " (logarithmic)" * widely)
     if widely:
         axes.set_xlim(_SHOWN * low, high)
     else:
@@ -119,8 +143,8 @@ def _tokens(axes: Axes, longest: np.ndarray) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
 
 
-def _smooth(run: pd.DataFrame, window: float) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens and values, the values averaged over a share ``window`` of the points."""
+def _smooth(run: pd.DataFrame, read: str, window: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places on the axis and values, the values averaged over a share ``window`` of the points."""
     width = max(1, round(window * len(run)))
     values = run["value"].rolling(width, min_periods=1, center=True).mean()
-    return run["tokens"].to_numpy(float), values.to_numpy(float)
+    return run[read].to_numpy(float), values.to_numpy(float)

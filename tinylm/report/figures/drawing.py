@@ -11,7 +11,7 @@ import pandas as pd
 from tinylm.report.claims.claim import Claim
 from tinylm.report.figures.correlations import correlations, properties
 from tinylm.report.figures.cost import quality
-from tinylm.report.figures.curves import learning_curves, of_own_text
+from tinylm.report.figures.curves import learning_curves, not_scored_alike, of_own_text
 from tinylm.report.figures.experts import specialisation
 from tinylm.report.figures.forest import differences
 from tinylm.report.figures.forgetting import forgetting
@@ -156,6 +156,8 @@ def caption(figure: str, claim: Claim, arms: pd.DataFrame | None, placed: pd.Dat
     told = _CAPTIONS[figure].format(share=_share(placed), seeds=_seeds(placed, claim))
     if figure == "learning_curves" and of_own_text(curves, placed):
         told += " Each training loss is of the text that the arm itself reads: a lower one may be of easier text."
+    if figure == "learning_curves" and not_scored_alike(curves, placed):
+        told += " Scores of the tune split are drawn of the arms that score the same part of it."
     if figure in _INKED and reused(_ink(claim, arms).values()):
         told += " Arms of one colour differ in their markers, which stand before their names too, and in their dashes."
     if figure in _SHADED and claim.sizes:
