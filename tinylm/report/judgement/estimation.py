@@ -113,7 +113,7 @@ def _unfinished(runs: pd.DataFrame, metric: str, takes_diverged: bool) -> list[s
     if lacking.empty:
         return []
     names = [
-        f"{row['arm']} seed {row['seed']} {'without its metric' if row['status'] == 'done' else row['status']}"
+        f"{row['arm']} seed {row['seed']} {'without the metric' if row['status'] == 'done' else row['status']}"
         for row in lacking.head(_SHOWN).to_dict("records")
     ]
     more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""

@@ -138,12 +138,13 @@ def _ended(runs: Mapping[int, Run], scores: Mapping[int, float], seed: int) -> b
 def _missing(
     arm: str, seeds: list[int], planned: Mapping[int, str], runs: Mapping[int, Run], scores: Mapping[int, float]
 ) -> str:
-    told = []
+    """Each status with its seeds: ``; d8: seeds 3, 4 not run, seed 5 failed``; nothing where none is missing."""
+    missing: dict[str, list[str]] = {}
     for seed in seeds:
-        if _ended(runs, scores, seed):
-            continue
-        status = runs[seed]["status"] if seed in runs else "not run" if seed in planned else "not planned"
-        told.append(f"seed {seed} {'without its metric' if status == 'done' else status}")
+        if not _ended(runs, scores, seed):
+            status = runs[seed]["status"] if seed in runs else "not run" if seed in planned else "not planned"
+            missing.setdefault("without the metric" if status == "done" else status, []).append(str(seed))
+    told = [f"seed{'s' * (len(own) > 1)} {', '.join(own)} {status}" for status, own in missing.items()]
     return f"; {arm}: {', '.join(told)}" if told else ""
 
 

@@ -112,9 +112,9 @@ def laws(runs: pd.DataFrame, claim: Claim) -> dict[str, Law]:
     if not claim.sizes or claim.direction != "lower" or not {claim.metric, "cost.flops"} <= set(runs):
         return {}
     done = runs[(runs["stage"] == "compare") & (runs["status"] == "done") & runs["arm"].isin(list(claim.arms))]
-    done = done.dropna(subset=[claim.metric, "cost.flops"]).astype({claim.metric: float, "cost.flops": float})
-    done = done.assign(
-        across=[claim.across(arm) for arm in done["arm"]], size=[claim.arms[arm].size or "" for arm in done["arm"]]
+    told = done.dropna(subset=[claim.metric, "cost.flops"])[["arm", "seed", claim.metric, "cost.flops"]]
+    done = told.astype({claim.metric: float, "cost.flops": float}).assign(
+        across=[claim.across(arm) for arm in told["arm"]], size=[claim.arms[arm].size or "" for arm in told["arm"]]
     )
     found: dict[str, Law] = {}
     for arm, own in done.groupby("across", sort=False):
