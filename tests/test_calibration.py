@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.calibration import coverage, errors, twins
-from benchmarks.calibration.__main__ import BEGIN, END, put
+from benchmarks.calibration.__main__ import BEGIN, DOCS, END, put
 from benchmarks.calibration.engine import judged
 from benchmarks.calibration.errors import Count
 from benchmarks.calibration.spreads import real_spreads
@@ -18,6 +18,28 @@ from benchmarks.calibration.spreads import real_spreads
 def too_many(count: Count) -> bool:
     """Whether so many errors are no accident at the promised rate (p < 0.001)."""
     return bool(stats.binomtest(count.hits, count.of, count.promised, alternative="greater").pvalue < 1e-3)
+
+
+def test_every_kept_sweep_is_in_the_table() -> None:
+    told = DOCS.read_text(encoding="utf-8")
+    missing = [spread.sweep for spread in real_spreads() if f"| as {spread.sweep}: " not in told]
+    assert not missing, "python -m benchmarks.calibration --docs counts them"
+
+
+def test_a_spread_is_of_one_size(tmp_path: Path) -> None:
+    """Sizes differ in the mean, which is no scatter, and each is judged as a family of its own."""
+    rows = [
+        f"{arm}@{size},compare,{seed},{level + 0.01 * seed * (arm == 'b')}"
+        for size, level in (("small", 3.0), ("large", 2.0))
+        for arm in "ab"
+        for seed in range(3)
+    ]
+    (tmp_path / "sized").mkdir()
+    (tmp_path / "sized" / "results.csv").write_text("\n".join(["arm,stage,seed,bits_per_byte", *rows]))
+    found = list(real_spreads(tmp_path))
+    assert [spread.sweep for spread in found] == ["sized at small", "sized at large"]
+    assert [spread.mean for spread in found] == pytest.approx([3.005, 2.005])
+    assert found[0].covariance_AA == pytest.approx(np.array([[0, 0], [0, 1e-4]]))
 
 
 def test_families_like_real_ones_without_effects_rarely_claim_one() -> None:

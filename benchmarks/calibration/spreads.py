@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinylm.report.claims.claim import AT
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -17,7 +19,7 @@ class Spread:
     """One sweep's seeds.
 
     Fields:
-        sweep: its name.
+        sweep: its name, and the size where there are several.
         mean: bits per byte, of all arms.
         covariance_AA: of the arms over the seeds they share, as measured.
     """
@@ -48,15 +50,21 @@ class Spread:
 
 
 def real_spreads(results: Path = PROJECT / "analysis" / "results") -> Iterator[Spread]:
-    """The spread of every committed sweep whose arms share at least 3 seeds, the claim's own order of arms kept."""
+    """The spread of every committed sweep whose arms share at least 3 seeds, the claim's own order of arms kept.
+
+    A claim at several sizes has a spread for each: its sizes are families of their own.
+    """
     for path in sorted(results.glob("*/results.csv")):
         with path.open(encoding="utf-8") as lines:
             rows = [row for row in csv.DictReader(lines) if row["stage"] == "compare" and row.get("bits_per_byte")]
-        scores: dict[str, dict[int, float]] = {}
+        sizes: dict[str, dict[str, dict[int, float]]] = {}
         for row in rows:
-            scores.setdefault(row["arm"], {})[int(row["seed"])] = float(row["bits_per_byte"])
-        seeds = sorted(set.intersection(*(set(own) for own in scores.values()))) if scores else []
-        if len(scores) < 2 or len(seeds) < 3:
-            continue
-        table_AN = np.array([[own[seed] for seed in seeds] for own in scores.values()])
-        yield Spread(path.parent.name, float(table_AN.mean()), np.cov(table_AN))
+            arm, _, size = row["arm"].partition(AT)
+            sizes.setdefault(size, {}).setdefault(arm, {})[int(row["seed"])] = float(row["bits_per_byte"])
+        for size, scores in sizes.items():
+            seeds = sorted(set.intersection(*(set(own) for own in scores.values())))
+            if len(scores) < 2 or len(seeds) < 3:
+                continue
+            table_AN = np.array([[own[seed] for seed in seeds] for own in scores.values()])
+            name = f"{path.parent.name} at {size}" if size else path.parent.name
+            yield Spread(name, float(table_AN.mean()), np.cov(table_AN))
