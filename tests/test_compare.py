@@ -156,6 +156,21 @@ def test_outcome_table_is_whole() -> None:
         assert f"| {verdict} | {row['better']} | {row['worse']} | {row['equivalent']} |" in text
 
 
+@pytest.mark.parametrize(("gap", "outcome"), [(0.006, "undecided"), (0.008, "contradicted"), (-0.008, "contradicted")])
+def test_an_expected_equivalence_falls_only_beyond_delta(tmp_path: Path, gap: float, outcome: str) -> None:
+    """The interval is ±0.0020 about the gap, delta 0.005: a gap that may be smaller than delta contradicts nothing."""
+    arms = {"d4": {"overrides": ["a"]}, "d8": {"overrides": ["b"], "expect": "equivalent"}}
+    noise = [0.0016, -0.0016, 0.0016, -0.0016, 0.0]
+    sweep = Sweep(tmp_path, arms=arms).arm("d4", D4)
+    found = sweep.arm("d8", [x + gap + e for x, e in zip(D4, noise, strict=True)]).only()
+    assert found.ci_low is not None
+    assert found.ci_high is not None
+    assert found.ci_high - found.ci_low == pytest.approx(0.0040, abs=0.0001)
+    assert found.verdict == ("worse" if gap > 0 else "better")
+    assert found.outcome == outcome
+    assert ("reaches inside ±0.005" in found.reason) == (outcome == "undecided")
+
+
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "parameters missed": ({"accounting": {"parameters.total": 1_020_000}}, "not at equal parameters"),
     "parameters unknown": ({"accounting": {"parameters.total": None}}, "cannot be checked"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tinylm.errors import UserError
-from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.claim import Claim, Expectation
 from tinylm.report.claims.manifest import Manifest, read_manifest
 from tinylm.report.judgement.caveats import caveats
 from tinylm.report.judgement.estimation import estimated
@@ -16,7 +16,7 @@ from tinylm.report.judgement.guards import Run
 from tinylm.report.judgement.pairing import Pairing
 from tinylm.report.judgement.power import minimum_detectable_effect
 from tinylm.report.judgement.trends import trends
-from tinylm.report.judgement.verdicts import GIVEN, OUTCOMES, Comparison, Verdict, Verdicts
+from tinylm.report.judgement.verdicts import GIVEN, OUTCOMES, Comparison, Outcome, Verdict, Verdicts
 from tinylm.report.records.arms import by_arm
 from tinylm.report.records.collect import collect
 from tinylm.report.statistics.difference import Difference
@@ -126,6 +126,9 @@ def _judge(pairing: Pairing, step: Step, equivalence: Step, claim: Claim, docume
     inside = difference.interval(2 * equivalence.alpha)
     if pairing.void or interval is None or inside is None:
         return told
+    outcome = _outcome(verdict, interval, arm.expect, claim.delta)
+    if outcome == "undecided" and verdict in ("better", "worse"):
+        told = dataclasses.replace(told, reason=f"{reason}, and reaches inside ±{claim.delta:g}")
     bootstrap = difference.bootstrap(step.alpha)
     text = documents.interval(difference, pairing.keys, pairing.against_keys, step.alpha)
     return dataclasses.replace(
@@ -133,6 +136,7 @@ def _judge(pairing: Pairing, step: Step, equivalence: Step, claim: Claim, docume
         ci_low=interval[0],
         ci_high=interval[1],
         interval_level=1 - step.alpha,
+        outcome=outcome,
         p_value=difference.p_value,
         p_adjusted=step.p_adjusted,
         p_equivalence=equivalence.p_adjusted,
@@ -147,6 +151,21 @@ def _judge(pairing: Pairing, step: Step, equivalence: Step, claim: Claim, docume
         text_low=None if text is None else text[0],
         text_high=None if text is None else text[1],
     )
+
+
+def _outcome(
+    verdict: Verdict, interval: tuple[float, float], expected: Expectation | None, delta: float
+) -> Outcome | None:
+    """By the table; an expected equivalence is contradicted only by an interval that lies wholly beyond ±delta.
+
+    A difference that is sure and yet may be smaller than delta says nothing against it.
+    """
+    if expected is None:
+        return None
+    low, high = interval
+    if expected == "equivalent" and verdict in ("better", "worse") and low < delta and high > -delta:
+        return "undecided"
+    return OUTCOMES[verdict][expected]
 
 
 def _verdict(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -> tuple[Verdict, str]:
