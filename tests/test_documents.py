@@ -87,6 +87,18 @@ def test_the_text_error_is_that_of_a_ratio() -> None:
     assert text_error(value * size, size) == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.parametrize("alike", [15, 1])
+def test_the_text_error_counts_passages_that_are_alike_together(alike: int) -> None:
+    """34 stretches of 15 passages: the scatter over made-up texts beside the error told of each."""
+    rng = np.random.default_rng(5)
+    stretches, ones = 34 * 15 // alike, np.ones(34 * 15)
+    texts = [np.repeat(rng.normal(0, 1, stretches), alike) + rng.normal(0, 0.5, 34 * 15) for _ in range(300)]
+    told = float(np.mean([text_error(text, ones) for text in texts[:60]]))
+    assert told == pytest.approx(np.std([text.mean() for text in texts]), rel=0.15)
+    by_themselves = float(np.mean([text.std(ddof=1) for text in texts])) / math.sqrt(34 * 15)
+    assert (told > 2 * by_themselves) == (alike > 1)
+
+
 def test_discoveries_find_more_and_are_benjamini_hochbergs(tmp_path: Path) -> None:
     arms = {"d4": {}, **{f"d{depth}": {} for depth in range(5, 15)}}
     rng = np.random.default_rng(3)
