@@ -360,6 +360,7 @@ def test_of_several_additions_the_last_decides(sweep: Sweep) -> None:
         assert "extended" in sentence(found, verdicts)
     assert plan.added == [[5, 6, 7], [8, 9], [10]]
     assert any("in 3 turns" in text for text in verdicts.warnings)
+    assert any("errs in 19% of cases by 4 looks" in text for text in verdicts.warnings)  # 1 - 0.95^4
     plan.write(sweep.root)
     assert read_manifest(plan.name, sweep.root).added == plan.added
 

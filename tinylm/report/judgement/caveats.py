@@ -38,6 +38,10 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
     if any(pairing.extended for pairing in pairings):
         times = f" in {len(manifest.added)} turns" if len(manifest.added) > 1 else ""
         found.append(f"seeds were added to the declared ones{times}: the verdicts rest on those added last alone")
+        if manifest.claim is not None:
+            looks = 1 + len(manifest.added)
+            error = 1 - (1 - manifest.claim.alpha) ** looks
+            found.append(f"whoever adds seeds until a result pleases errs in {error:.0%} of cases by {looks} looks")
     shared = sorted({arm for pairing in pairings for arm in pairing.given})
     if shared:
         found.append(f"all seeds begin from one parent: {', '.join(shared)}; the intervals are given that parent")
