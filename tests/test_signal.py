@@ -61,6 +61,23 @@ def test_losses_of_a_token_tell_nothing_of_arms_with_other_tokens(tmp_path: Path
         assert ("nats a token" in metrics, "bits per byte (decides)" in metrics) == (told, True)
 
 
+def test_scores_of_unlike_parts_of_the_tune_split_and_counts_are_no_metrics(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "runs")
+    for arm, scores in (("d4", D4), ("d8", D8)):
+        for seed, score in enumerate(scores):
+            sweep.tell(sweep.run(arm, seed, score, history=9), documents=40.0 + seed * (arm == "d8"))
+    manifest = sweep.manifest()
+    assert manifest.claim is not None
+    placed, curves = by_arm(sweep.frame(), manifest), history(sweep.root)
+    part = curves[curves["name"] == "tune_bits_per_byte"].assign(name="tune_bytes", value=9.0)
+    for other, told in ((9.0, True), (7.0, False)):
+        parts = part.assign(value=part["value"].where(part["key"] != sweep.jobs[0]["key"], other))
+        metrics = set(signal_table(placed, pd.concat([curves, parts]), manifest.claim)["metric"])
+        assert ("bits per byte (tune)" in metrics) == told
+        assert "bits per byte (decides)" in metrics
+        assert not {"documents", "tune bytes"} & metrics
+
+
 def test_sizes_are_told_apart_and_arms_of_the_same_runs_count_once(tmp_path: Path) -> None:
     """What moves with size alone separates no arms; an arm under a second name adds no evidence."""
     rng = np.random.default_rng(0)

@@ -66,11 +66,11 @@ def of_own_text(history: pd.DataFrame, runs: pd.DataFrame) -> bool:
     return any((told[name].astype(str).groupby(told["seed"]).nunique(dropna=False) > 1).any() for name in data)
 
 
-def not_scored_alike(history: pd.DataFrame, runs: pd.DataFrame) -> bool:
-    """Whether `learning_curves` leaves arms out, for they score other documents of the tune split than most."""
-    lines, panels = _drawn(history, runs)
+def not_scored_alike(history: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """Labels of the arms whose tune scores `learning_curves` leaves out: of other documents of the split than most."""
+    lines, _ = _drawn(history, runs)
     scored = lines.loc[lines["name"] == "tune_bits_per_byte", "arm"]
-    return any(panel[0] == "tune_bits_per_byte" for panel in panels) and set(scored) != set(lines["arm"])
+    return [] if scored.empty else list(lines.loc[~lines["arm"].isin(scored), "label"].unique())
 
 
 def _drawn(history: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, float]]]:

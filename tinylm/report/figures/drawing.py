@@ -156,8 +156,8 @@ def caption(figure: str, claim: Claim, arms: pd.DataFrame | None, placed: pd.Dat
     told = _CAPTIONS[figure].format(share=_share(placed), seeds=_seeds(placed, claim))
     if figure == "learning_curves" and of_own_text(curves, placed):
         told += " Each training loss is of the text that the arm itself reads: a lower one may be of easier text."
-    if figure == "learning_curves" and not_scored_alike(curves, placed):
-        told += " Scores of the tune split are drawn of the arms that score the same part of it."
+    if figure == "learning_curves" and (others := not_scored_alike(curves, placed)):
+        told += f" Left out of the tune split's curves, for they scored another part of it: {'; '.join(others)}."
     if figure in _INKED and reused(_ink(claim, arms).values()):
         told += " Arms of one colour differ in their markers, which stand before their names too, and in their dashes."
     if figure in _SHADED and claim.sizes:

@@ -22,6 +22,7 @@ _LAST = 5  # points at the end of a curve whose scatter is its noise
 _FEWEST = 2  # runs an arm from which a spread is taken
 _ERRORS = re.compile(r"_(error|stderr)(/|$)")  # standard errors, as evaluators name them: of a score, and none itself
 _OF_TOKENS = re.compile(r"^(test|tune)_loss(/|$)")
+_COUNTS = re.compile(r"^(tune_)?(documents|bytes)$")  # of the text that was scored
 NOTE = (  # what stands below the table
     "It asks another question than the verdicts: whether all arms at once are alike, each metric for itself and "
     "unadjusted. So a metric may separate the arms where every comparison is inconclusive."
@@ -31,7 +32,8 @@ NOTE = (  # what stands below the table
 def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """A row a metric, the one that separates the arms best first; empty where fewer than two arms have two runs.
 
-    Losses of a token are left out where arms have vocabularies of their own: a shorter token has a smaller loss.
+    Losses of a token are left out where arms have vocabularies of their own: a shorter token has a smaller loss; scores
+    on the way where runs scored unlike parts of the tune split, as `learning_curves` does.
     A claim at several sizes has a row a size too: arms of one size alone tell whether a metric tells arms apart. Arms
     that are the same runs count once.
 
@@ -54,7 +56,7 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
         ends = own_curves[own_curves["name"] == name].sort_values("step").groupby("key")["value"].last()
         runs = runs.assign(**{name: runs["key"].map(ends)})
         scored.append(name)
-    scored = [name for name in scored if name == claim.metric or not _ERRORS.search(name)]
+    scored = [name for name in scored if name == claim.metric or not (_ERRORS.search(name) or _COUNTS.search(name))]
     if not one_vocabulary(runs):
         scored = [name for name in scored if name == claim.metric or not _OF_TOKENS.search(name)]
     runs = runs[runs["arm"].isin(distinct(runs))]
@@ -63,7 +65,9 @@ def signal_table(placed: pd.DataFrame, curves: pd.DataFrame, claim: Claim) -> pd
     rows = []
     for size in sizes:
         own = runs if size is None else runs[runs["arm"].map(size_of) == size]
-        found = [row for metric in scored if (row := _row(own, metric, own_curves))]
+        unlike = "tune_bytes" in own and own["tune_bytes"].nunique() > 1
+        told = [name for name in scored if name == claim.metric or not (unlike and name.startswith("tune_"))]
+        found = [row for metric in told if (row := _row(own, metric, own_curves))]
         rows += [(*row, size) for row in sorted(found, reverse=True, key=lambda row: row[:2])]
     table = [
         ({} if size is None else {"size": size})

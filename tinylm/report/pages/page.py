@@ -154,6 +154,7 @@ def _facts(
         "answer": wording.answer(verdicts),
         "sentences": _sentences(verdicts),
         "claim": declared,
+        "arms": [] if claim.sample else [(claim.label(arm), " ".join(claim.arms[arm].overrides)) for arm in claim.arms],
         "expected": expected,
         "detectable": verdicts.minimum_detectable_effect,
         "unit": wording.unit(verdicts.metric),

@@ -22,7 +22,10 @@ _SPENT = {
     "cost.energy_joules": "energy (J)",
 }
 WALL_TIME = "Seconds are wall time of training and include what else the machine did"
-SPENT_NOTE = f"{WALL_TIME}; tokens/s: all tokens of an arm over all its seconds."  # below the table
+SPENT_NOTE = (  # below the table
+    f"{WALL_TIME}; tokens/s: all tokens of an arm over all its seconds. FLOPs are of every position that was computed: "
+    "rows that are cut by bytes are padded to the longest, and that counts too."
+)
 _TUNING = "tuning_flops"  # of all runs that chose an arm's tuned values
 # FLOPs beside the training's own; those of scoring are part of it, and its seconds are none.
 _SCORING = {"cost.scoring_flops": "of them scoring", "cost.scoring_seconds": "seconds scoring"}

@@ -25,6 +25,7 @@ _PARTS = (  # of a config, in the order in which a reader asks
     "update",
     "rounds",
     "precision",
+    "evaluate",
 )
 _SHOWN = 4  # values of one setting
 _CLASS = "_target_"
@@ -68,7 +69,7 @@ def _setting(short: str, name: str, configs: Sequence[Mapping[str, Any]]) -> str
 
 
 def _told(name: str, value: Any) -> str:
-    if value is None or value == {} or value == []:
+    if value is None or value in ({}, [], ""):
         return _NOTHING
     if name.endswith(_CLASS):
         return str(value).rpartition(".")[2]
