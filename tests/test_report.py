@@ -204,6 +204,8 @@ def test_the_page_answers_first_escapes_and_needs_nothing_else(page: Path, sweep
     assert any(tag == "meta" and attrs.get("name") == "viewport" for tag, attrs in read.tags)
     words = " ".join(read.words)
     assert HOSTILE in words
+    assert "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}" in words, "a number parts from its name at no line's end"
+    words = words.replace("\N{NO-BREAK SPACE}", " ")
     shown = sweep.verdicts()
     assert words.index(answer(shown)) < words.index("Every seed")
     assert all(words.count(sentence(comparison, shown)) == 1 for comparison in shown.comparisons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,10 +109,16 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
             loader=loader, autoescape=escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         room.globals |= {"markdown": markdown, "list_item": list_item}
+        room.filters["unbroken"] = unbroken
         write_text(out / file, room.get_template(f"{file}.j2").render(facts))
     frames = {key: facts[f"{key}_table"] for key in TABLES}
     write_text(out / "tables.tex", document(name, frames, claim.reported_unit))
     return Report(out / "report.html", verdicts, claim, placed)
+
+
+def unbroken(sentence: str) -> str:
+    """Without line breaks around ± and =, where they would part a number from its interval or its name."""
+    return re.sub(" ([±=]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", sentence)
 
 
 def _facts(

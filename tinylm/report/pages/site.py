@@ -16,7 +16,7 @@ from tinylm.files import write_text
 from tinylm.report.claims.claim import Claim
 from tinylm.report.judgement import wording
 from tinylm.report.judgement.verdicts import Comparison, Estimate, Trend, Verdicts
-from tinylm.report.pages.page import Report, write_report
+from tinylm.report.pages.page import Report, unbroken, write_report
 from tinylm.report.tables.ledger import energy, hours, ledger
 
 OUTCOMES = ("confirmed", "contradicted", "undecided", "no expectation")
@@ -114,6 +114,7 @@ def write_site(roots: Sequence[str | Path], out: Path, say: Callable[[str], None
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    room.filters["unbroken"] = unbroken
     facts = {
         "entries": entries,
         "sources": by_source(entries),
