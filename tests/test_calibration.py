@@ -112,6 +112,7 @@ def test_intervals_cover_and_the_bootstrap_would_not() -> None:
         assert not too_many(covered("paired t", n, 200))
         assert not too_many(covered("Welch t", n, 200))
         assert not too_many(covered("seeds and documents", n, 100))
+        assert not too_many(covered("seeds and passages, alike in stretches of 15", n, 60))
     assert too_many(covered("(bootstrap of pairs)", 3, 150))
     assert too_many(covered("(seeds and documents redrawn)", 3, 150))
 

@@ -1,6 +1,6 @@
 """``python -m benchmarks.calibration``: the engine's error rates, power and coverage as a table.
 
-It takes about twelve minutes of one core; the twins were trained once (``--train``) and their scores are kept.
+It takes about eleven minutes of one core; the twins were trained once (``--train``) and their scores are kept.
 """
 
 from __future__ import annotations
