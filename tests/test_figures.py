@@ -120,6 +120,10 @@ def test_curves_of_unlike_vocabularies_are_over_bytes_and_of_one_part_of_the_tun
     bytes_a_token = 21 / 6  # of every made-up run
     assert np.asarray(axes.lines[0].get_xdata()) == pytest.approx(bytes_a_token * np.sort(scored["tokens"].unique()))
     assert drawn(told[told["name"] != "bytes"]).get_xlabel() == "tokens read"
+    stopped = (told["key"] == sweep.jobs[0]["key"]) & (told["tokens"] > told["tokens"].median())  # the first seed of a
+    mean = next(line for line in drawn(told[~stopped]).lines if len(np.asarray(line.get_xdata())) == 200)
+    reach = bytes_a_token * told.loc[(told["key"] == sweep.jobs[0]["key"]) & ~stopped, "tokens"].max()
+    assert np.asarray(mean.get_xdata())[-1] == pytest.approx(reach), "as far as all seeds of the arm go"
 
 
 def test_the_costs_of_use_are_panels_where_arms_differ(tmp_path: Path) -> None:

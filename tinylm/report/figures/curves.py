@@ -111,8 +111,8 @@ def _panel(axes: Axes, lines: pd.DataFrame, read: str, colours: Mapping[str, str
         for places, values in curves:
             axes.plot(places, values, color=ink, linewidth=0.6, alpha=0.45)
         # A run that diverged stops early: the mean goes as far as all seeds do.
-        reach = min(places[-1] for tokens, _ in curves)
-        at = np.linspace(max(places[0] for tokens, _ in curves), reach, 200)
+        reach = min(places[-1] for places, _ in curves)
+        at = np.linspace(max(places[0] for places, _ in curves), reach, 200)
         mean = np.mean([np.interp(at, places, values) for places, values in curves], axis=0)
         # Markers stand evenly along the line; the first arm of a colour has none.
         look: dict[str, Any] = {"linewidth": bold, "alpha": 0.85, "marker": marker(ink, ""), "markersize": 4}
