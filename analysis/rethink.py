@@ -20,10 +20,11 @@
 # from the results kept in `analysis/results`, in the paper's order. These models are far from trained out: a verdict
 # holds at this scale, and says nothing of 1 B.
 #
-# Above the verdicts of each sweep stands the text that it read. `depth_width` and `multi_round`, the oldest, read
-# WikiText-2 alone and are scored on its own validation articles; the others read eight books beside it and are scored
-# on passages of both. So scores compare within a sweep, and never from one to another. What has no results here yet
-# says so, and by which command it gets them.
+# Above the verdicts of each sweep stands the text that it read. `depth_width`, `depth_latency` (8,192 tokens, for its
+# models are timed, not scored) and `multi_round`, the oldest, read WikiText-2 alone and are scored on its own
+# validation articles; the others read eight books beside it and are scored on passages of both. So scores compare
+# within a sweep, and never from one to another. What has no results here yet says so, and by which command it gets
+# them.
 
 # %%
 from IPython.display import display

@@ -12,7 +12,7 @@ from scipy import stats
 
 Method = Literal["paired t", "Welch t"]
 
-BOOTSTRAP_FROM = 20  # pairs; at 10 a 95% interval still covers but 89% (docs/evidence.md)
+BOOTSTRAP_FROM = 20  # pairs; at 10 a 95% interval covers but 84 to 91% (docs/evidence.md)
 _EXACT = 1e-12  # spreads below this share of the values are rounding, not spread
 
 
