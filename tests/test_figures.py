@@ -22,6 +22,7 @@ from tinylm.report.figures.forgetting import forgetting
 from tinylm.report.figures.layers import by_layer
 from tinylm.report.figures.lengths import by_length
 from tinylm.report.figures.pareto import front, pareto
+from tinylm.report.figures.scaling import across_sizes
 from tinylm.report.figures.sensitivity import sensitivity
 from tinylm.report.figures.style import INK, PALETTE, of_arms
 from tinylm.report.pages.page import write_report
@@ -86,6 +87,25 @@ def test_learning_curves_stand_side_by_side_where_they_can(tmp_path: Path) -> No
     stretched = curves.assign(tokens=curves["tokens"].where(~longer, 9 * curves["tokens"]))
     alike = placed.assign(**{"accounting.shape.vocab": 512})
     assert drawn(alike, stretched)[0].get_xscale() == "log"
+
+
+def test_each_size_has_learning_curves_of_its_own(tmp_path: Path) -> None:
+    """A row a size with its arms called by their name alone; a size without runs has none."""
+    sizes = {"0.3m": ["shape=0.3m"], "1m": ["shape=1m"], "3m": ["shape=3m"]}
+    arms = {"d4": {"label": "four"}, "d8": {"label": "eight"}}
+    sweep = Sweep(tmp_path / "runs", arms=arms, sizes=sizes)
+    for size in ("0.3m", "1m"):
+        for arm in arms:
+            sweep.run(f"{arm}@{size}", 0, 1.9, history=9, accounting={"shape.vocab": 512})
+    manifest = sweep.manifest()
+    claim = manifest.claim
+    assert claim is not None
+    placed = by_arm(sweep.frame(), manifest)
+    figure = learning_curves(history(sweep.root), placed, across_sizes(claim), claim)
+    assert figure is not None
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert [title.split(":")[0] for title in titles] == ["0.3m", "0.3m", "1m", "1m"]
+    assert all({text.get_text() for text in axes.texts} == {"four", "eight"} for axes in figure.axes)
 
 
 def test_curves_of_unlike_vocabularies_are_over_bytes_and_of_one_part_of_the_tune_split(tmp_path: Path) -> None:

@@ -405,6 +405,7 @@ def test_labels_never_touch_and_stay_inside(heights: list[float]) -> None:
 
 def test_numbers_in_words() -> None:
     assert (amount(6e6), amount(3.6e13), amount(1234.0), amount(float("nan"))) == ("6 M", "36 T", "1,234", "–")
+    assert (amount(999_600.0), amount(9_999.6), amount(12_345.0)) == ("1 M", "10,000", "12.3 k")
     assert signed(-0.5, 2) == "\N{MINUS SIGN}0.50"
 
 

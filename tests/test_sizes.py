@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import itertools
 import json
 import math
@@ -15,8 +16,8 @@ from synthetic_sweep import CLAIM, Sweep
 
 from tinylm.errors import UserError
 from tinylm.report.claims.claim import Claim
-from tinylm.report.judgement.scaling import FLOOR_FROM, fit_law
-from tinylm.report.judgement.trends import agreeing, decision_table, trend_table
+from tinylm.report.judgement.scaling import FLOOR_FROM, fit_law, laws, scaling_table
+from tinylm.report.judgement.trends import agreeing, decision_table, trend_notes, trend_table
 from tinylm.report.judgement.verdict_tables import terminal_table
 from tinylm.report.judgement.verdicts import Trend, Verdicts
 from tinylm.report.judgement.wording import trend_sentence
@@ -34,14 +35,18 @@ def claim(**changes: Any) -> dict[str, Any]:
     return {**CLAIM, **BLOCK, "factor": ["model/ffn"], "sizes": sizes, **changes}
 
 
-def sweep(root: Path, gains: dict[str, list[float]], noise: float = 0.001, **changes: Any) -> Sweep:
-    """Arms whose gain over the first is as given at each size; all losses fall with compute by the same law."""
+def sweep(root: Path, gains: dict[str, list[float]], noise: float = 0.001, bend: float = 0.0, **changes: Any) -> Sweep:
+    """Arms whose gain over the first is as given at each size; all losses fall with compute by the same law.
+
+    Args:
+        bend: how far those of the middle size lie below it.
+    """
     names = ["a", *gains]
     built = Sweep(root, **claim(arms={name: {} for name in names}, **changes))
     rng = np.random.default_rng(0)
     for place, (size, parameters) in enumerate(SIZES.items()):
         flops = 6 * parameters * 6e6
-        base = 2.0 * (flops / 1e13) ** SLOPE
+        base = 2.0 * (flops / 1e13) ** SLOPE - bend * (place == 1)
         for seed in built.claim["seeds"]:
             shared = rng.normal(0, 0.004)
             for name in names:
@@ -179,6 +184,32 @@ def test_a_planted_multiplier_is_found(tmp_path: Path) -> None:
     assert trend.multiplier_high is not None
     assert trend.multiplier_low < 1.5 < trend.multiplier_high
     assert "follows the other arm's law to 1.49 times beyond its sizes" in trend.reason
+
+
+def test_losses_that_bend_are_told_beside_their_law(tmp_path: Path) -> None:
+    """A middle size below the line through the others makes the multiplier rough; scatter about the line does not."""
+    straight = sweep(tmp_path / "straight", {"b": [0.02] * 3}, noise=0.0005)
+    assert "bend" not in only(straight.verdicts()).reason
+    bent = sweep(tmp_path / "bent", {"b": [0.02] * 3}, noise=0.0005, bend=0.03)
+    trend = only(bent.verdicts())
+    assert trend.multiplier is not None
+    assert "losses bend away from its law at 1m, so the multiplier's interval is too narrow" in trend.reason
+    manifest = bent.manifest()
+    assert manifest.claim is not None
+    fitted = laws(by_arm(bent.frame(), manifest), manifest.claim)
+    away = fitted["a"].departure(0.05)
+    assert away is not None
+    assert away.sure
+    x_S, mean_S = np.log(fitted["a"].compute_S), fitted["a"].loss_NS.mean(0)
+    slope, height = np.polyfit(x_S, np.log(mean_S), 1)  # of the means: the law is of each seed
+    assert away.mean == pytest.approx(mean_S[1] - np.exp(height + slope * x_S[1]), rel=0.01)
+    table = scaling_table(fitted, {"a": "A", "b": "B"}, manifest.claim)
+    assert table["farthest from its law"].str.endswith("at 1m").all()
+    found = bent.verdicts()
+    assert trend_table(found, {}).loc[0, "compute the other needs"].endswith("*")
+    (note,) = trend_notes(found)
+    page = write_report(bent.name, [bent.root], tmp_path / "out").path
+    assert all(note in html.unescape(page.with_suffix(kind).read_text("utf-8")) for kind in (".html", ".md"))
 
 
 def test_added_seeds_alone_make_a_trend_and_its_multiplier(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from tinylm.report.claims.claim import Claim
 from tinylm.report.figures.style import MANY, dash, grid, label_right, logarithmic, marker, style
+from tinylm.report.judgement.trends import label
 from tinylm.report.judgement.wording import amount
 from tinylm.report.records.arms import once, one_vocabulary
 
@@ -23,7 +26,9 @@ _SKIPPED = 0.2  # the first share of training, whose steep fall would flatten al
 _SHOWN = 0.1  # the share of the shortest training at which a logarithmic axis begins
 
 
-def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
+def learning_curves(
+    history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[str, str], claim: Claim | None = None
+) -> Figure | None:
     """Training loss and tune bits per byte over tokens; None where no run has a history.
 
     Losses of a token stand side by side only where all arms have one vocabulary; where they have not, the axis counts
@@ -34,19 +39,33 @@ def learning_curves(history: pd.DataFrame, runs: pd.DataFrame, colours: Mapping[
         history: of `tinylm.report.records.history.history`.
         runs: of `tinylm.report.records.arms.by_arm`; only its ``compare`` stage is drawn.
         colours: arm -> colour.
+        claim: where it has several sizes, each size has a row of its own.
     """
     lines, panels = _drawn(history, runs)
     if not panels:
         return None
     read = "tokens" if one_vocabulary(once(runs)) or lines["bytes"].isna().any() else "bytes"
+    rows = [("", lines)] if claim is None or not claim.sizes else _by_size(lines, claim)
     with style():
-        wide = max(4.6, 3.0 + 0.075 * lines["label"].str.len().max())  # inches, a panel with the names beside it
-        figure = Figure(figsize=(wide * len(panels), 3.3), layout="constrained")
-        for index, (name, title, window) in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), index + 1)
-            _panel(axes, lines[lines["name"] == name], read, colours, window)
-            axes.set_title(title)
+        longest = max(own["label"].str.len().max() for _, own in rows)
+        wide = max(4.6, 3.0 + 0.075 * longest)  # inches, a panel with the names beside it
+        figure = Figure(figsize=(wide * len(panels), 3.3 * len(rows)), layout="constrained")
+        for place, ((size, own), (name, title, window)) in enumerate(itertools.product(rows, panels), start=1):
+            told = own[own["name"] == name]
+            if told.empty:  # nobody of this size has come so far
+                continue
+            axes = figure.add_subplot(len(rows), len(panels), place)
+            _panel(axes, told, read, colours, window)
+            axes.set_title(f"{size}: {title}" if size else title)
     return figure
+
+
+def _by_size(lines: pd.DataFrame, claim: Claim) -> list[tuple[str, pd.DataFrame]]:
+    """The lines of each size that has any, its arms called without their size."""
+    size = lines["arm"].map({name: arm.size for name, arm in claim.arms.items()})
+    names = lines["arm"].map({name: label(claim, claim.across(name)) for name in claim.arms})
+    named = lines.assign(label=names)
+    return [(at, named[size == at]) for at in claim.sizes if (size == at).any()]
 
 
 def of_own_text(history: pd.DataFrame, runs: pd.DataFrame) -> bool:

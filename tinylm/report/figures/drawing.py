@@ -43,7 +43,7 @@ _CAPTIONS = {
     "trends": "The gain of each arm over its opponent at every size. Dots: one seed each; diamonds and bars: means and "
     "their intervals.",
     "scaling": "Loss against training FLOPs, both logarithmic: the mean of a power law a seed, with its interval over "
-    "seeds. Dots: one seed each.",
+    "seeds. Dots: one seed each; where they lie beside the line at a size, losses follow no power law.",
     "learning_curves": "Learning curves. Thin: one seed each; bold: an arm's mean. Of curves that lie on one another "
     "the last drawn hides the others; the paired differences tell such arms apart.",
     "quality": "Quality against what a run is and costs. Small: one seed each; hollow: means. What is equal in "
@@ -92,7 +92,7 @@ def figures_of(
         "scaling": loss_over_compute(fitted, claim),
         "properties": None if arms is None else properties(arms, list(arms.columns[:-1]), claim.metric),
         "correlations": None if arms is None else correlations(matrix(arms, claim)),
-        "learning_curves": learning_curves(curves, placed, ink),
+        "learning_curves": learning_curves(curves, placed, ink, claim),
         "quality": quality(placed, claim.metric, ink),
         "pareto": pareto(placed, claim.metric, claim.direction, ink),
         "sensitivity": sensitivity(placed, claim, ink),

@@ -23,6 +23,27 @@ SPAN = 1.5  # times the FLOPs of the smallest that the largest size takes at lea
 
 
 @dataclass(frozen=True)
+class Departure:
+    """Where an arm's mean loss lies farthest from its law.
+
+    Fields:
+        place: of the size, in the law's order.
+        mean, low, high: loss less what the law says there, with its interval over seeds; it is None where the seeds
+            have no spread.
+    """
+
+    place: int
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def sure(self) -> bool:
+        """Whether the losses bend away from the law, and do not scatter about it."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
 class Law:
     """``loss = floor + exp(intercept) x compute ** exponent`` of one arm, a value a seed.
 
@@ -56,6 +77,21 @@ class Law:
             half = stats.t.isf(alpha / 2, n - 1) * values_NC.std(0, ddof=1) / math.sqrt(n)
         mean = values_NC.mean(0)
         return mean, mean - half, mean + half
+
+    def departure(self, alpha: float) -> Departure | None:
+        """Where the mean loss lies farthest from the law; None where no fewer parameters than sizes were fitted.
+
+        The interval is at ``1 - alpha`` shared by the sizes that the parameters leave free. With three sizes and a
+        line that is one: the distances at all three are the same number but for its sign and scale.
+        """
+        free = len(self.compute_S) - (2 if len(self.compute_S) < FLOOR_FROM else 3)
+        if free < 1:
+            return None
+        slope_N1, start_N1 = self.exponent_N[:, None], self.intercept_N[:, None]
+        away_NS = self.loss_NS - self.floor_N[:, None] - np.exp(start_N1 + slope_N1 * np.log(self.compute_S))
+        place = int(np.abs(away_NS.mean(0)).argmax())
+        low, high = over_seeds(away_NS[:, place], alpha / free) or (None, None)
+        return Departure(place, float(away_NS[:, place].mean()), low, high)
 
     def multiplier_NS(self, loss_NS: np.ndarray, compute_S: np.ndarray) -> np.ndarray | None:
         """Logarithm of how many times as much compute this arm needs for another's losses as the other took.
@@ -127,9 +163,12 @@ def laws(runs: pd.DataFrame, claim: Claim) -> dict[str, Law]:
     return found
 
 
-def scaling_table(fitted: Mapping[str, Law], labels: Mapping[str, str], alpha: float) -> pd.DataFrame:
-    """A row an arm: exponent of loss against FLOPs with its interval over seeds; the floor, where one is fitted."""
-    rows = []
+def scaling_table(fitted: Mapping[str, Law], labels: Mapping[str, str], claim: Claim) -> pd.DataFrame:
+    """A row an arm: exponent of loss against FLOPs with its interval over seeds; the floor, where one is fitted.
+
+    And where the losses lie farthest from the law, which says whether there is one.
+    """
+    rows, alpha = [], claim.alpha
     for arm, law in fitted.items():
         row = {
             "arm": labels[arm],
@@ -138,8 +177,16 @@ def scaling_table(fitted: Mapping[str, Law], labels: Mapping[str, str], alpha: f
         }
         if len(law.compute_S) >= FLOOR_FROM:
             row["floor"] = _mean(law.floor_N, alpha)
+        away = law.departure(alpha)
+        row["farthest from its law"] = "–" if away is None else _departed(away, claim)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _departed(away: Departure, claim: Claim) -> str:
+    """A departure in words, such as ``−0.0130 (−0.0150 to −0.0110) at 1m``."""
+    interval = "" if away.low is None or away.high is None else f" ({signed(away.low, 4)} to {signed(away.high, 4)})"
+    return f"{signed(away.mean, 4)}{interval} at {list(claim.sizes)[away.place]}"
 
 
 def _mean(values: Sequence[float] | np.ndarray, alpha: float) -> str:

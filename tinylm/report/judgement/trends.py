@@ -81,7 +81,7 @@ def _trend(
         ci_high=interval[1],
         word=_word(interval, float(np.ptp(x_S)), ends, claim),
     )
-    return _multiplied(told, fitted, seeds, claim.alpha)
+    return _multiplied(told, fitted, seeds, claim)
 
 
 def _word(interval: tuple[float, float], doublings: float, ends: Sequence[np.ndarray], claim: Claim) -> Word:
@@ -106,21 +106,28 @@ def _side(interval: tuple[float, float] | None) -> int:
     return 0 if interval is None or interval[0] <= 0 <= interval[1] else int(math.copysign(1, interval[0]))
 
 
-def _multiplied(told: Trend, fitted: Mapping[str, Law], seeds: Sequence[int], alpha: float) -> Trend:
+def _multiplied(told: Trend, fitted: Mapping[str, Law], seeds: Sequence[int], claim: Claim) -> Trend:
     found = [fitted[arm].of(seeds) for arm in (told.variant, told.against) if arm in fitted]
     variant, against = found if len(found) == 2 else (None, None)
     if variant is None or against is None:
         return dataclasses.replace(told, reason="no multiplier: no power law in FLOPs goes through both arms' sizes")
     found_NS = against.multiplier_NS(variant.loss_NS, variant.compute_S)
-    interval = None if found_NS is None else over_seeds(found_NS.mean(1), alpha)
+    interval = None if found_NS is None else over_seeds(found_NS.mean(1), claim.alpha)
     if found_NS is None or interval is None:
         return dataclasses.replace(told, reason="no multiplier: the other arm's law does not reach these losses")
     needed_S, taken_S = found_NS.mean(0) + np.log(variant.compute_S), np.log(against.compute_S)
     beyond = math.exp(max(float(needed_S.max() - taken_S.max()), float(taken_S.min() - needed_S.min()), 0.0))
-    far = f"the multiplier follows the other arm's law to {beyond:.2f} times beyond its sizes"
+    limits = []
+    if beyond > _BEYOND:
+        limits.append(f"the multiplier follows the other arm's law to {beyond:.2f} times beyond its sizes")
+    away = against.departure(claim.alpha)
+    if away is not None and away.sure:
+        size = list(claim.sizes)[away.place]
+        bent = f"the other arm's losses bend away from its law at {size}"
+        limits.append(f"{bent}, so the multiplier's interval is too narrow")
     return dataclasses.replace(
         told,
-        reason=far if beyond > _BEYOND else "",
+        reason="; ".join(limits),
         multiplier=math.exp(float(found_NS.mean())),
         multiplier_low=math.exp(interval[0]),
         multiplier_high=math.exp(interval[1]),
@@ -134,7 +141,8 @@ def label(claim: Claim, across: str) -> str:
 
 
 def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
-    """A row an effect: its gain at each size, its change for each doubling, the word, the compute multiplier.
+    """A row an effect: its gain at each size, its change for each doubling, the word, the compute multiplier (with a
+    star where `trend_notes` says what limits it).
 
     Args:
         comparisons: by variant; their intervals say how many digits a gain has.
@@ -143,7 +151,7 @@ def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd
     for item in verdicts.trends:
         known = [found for name, found in comparisons.items() if name.startswith(f"{item.variant}@")]
         digits = max(map(decimals, known), default=4)
-        row = {"effect": f"{item.variant_label} over {item.against_label}"}
+        row = {"effect": _effect(item)}
         row |= {f"gain at {size}": signed(gain, digits) for size, gain in item.gains.items()}
         row["a doubling changes it by"] = (
             "–"
@@ -152,13 +160,24 @@ def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd
         )
         told = marks(item, verdicts)
         row["verdict"] = item.word + (f" ({', '.join(told)})" if told else "")
-        row["compute the other needs"] = (
-            "–"
-            if item.multiplier is None
-            else f"{item.multiplier:.2f} × ({item.multiplier_low:.2f} to {item.multiplier_high:.2f})"
-        )
-        rows.append(row | {"n": f"{item.n}", "reason": item.reason or "–"})
+        row["compute the other needs"] = _multiplier(item) + "*" * bool(item.reason)
+        rows.append(row | {"n": f"{item.n}"})
     return pd.DataFrame(rows).fillna("–")
+
+
+def trend_notes(verdicts: Verdicts) -> list[str]:
+    """What limits the trends and their multipliers, which carry a star in `trend_table`."""
+    return [f"{_effect(item)}: {item.reason}" for item in verdicts.trends if item.reason]
+
+
+def _multiplier(trend: Trend) -> str:
+    if trend.multiplier is None:
+        return "–"
+    return f"{trend.multiplier:.2f} × ({trend.multiplier_low:.2f} to {trend.multiplier_high:.2f})"
+
+
+def _effect(trend: Trend) -> str:
+    return f"{trend.variant_label} over {trend.against_label}"
 
 
 def decision_table(runs: pd.DataFrame, claim: Claim) -> pd.DataFrame:

@@ -234,7 +234,8 @@ def amount(value: float | None) -> str:
     """A count with a prefix and three digits: ``amount(6e6) == "6.00 M"``; a dash for what is missing."""
     if value is None or not math.isfinite(value):
         return "–"
+    rounded = float(f"{value:.3g}")  # 999,600 is a million, not a thousand thousands
     for power, prefix in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
-        if abs(value) >= 10**power and abs(value) >= 10_000:
-            return f"{value / 10**power:.3g} {prefix}"
+        if abs(rounded) >= 10**power and abs(value) >= 10_000:
+            return f"{rounded / 10**power:.3g} {prefix}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

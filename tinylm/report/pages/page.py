@@ -20,7 +20,7 @@ from tinylm.report.figures.drawing import caption, figures_of, width
 from tinylm.report.judgement import signal, verdict_tables, wording
 from tinylm.report.judgement.compare import decide
 from tinylm.report.judgement.scaling import laws, scaling_table
-from tinylm.report.judgement.trends import decision_table, label, trend_table
+from tinylm.report.judgement.trends import decision_table, label, trend_notes, trend_table
 from tinylm.report.judgement.verdicts import Verdicts
 from tinylm.report.records.archive import archive
 from tinylm.report.records.arms import by_arm
@@ -88,8 +88,9 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "ladder_table": ladder_table(verdicts, manifest, runs),
         "reported_unit": claim.reported_unit,
         "trend_table": trend_table(verdicts, {item.variant: item for item in verdicts.comparisons}),
+        "trend_notes": trend_notes(verdicts),
         "decision_table": decision_table(placed, claim),
-        "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim.alpha),
+        "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim),
         "signal_table": signal.signal_table(placed, curves, claim),
         "notes": {"signal": signal.NOTE, "spent": costs.SPENT_NOTE, "rounds": rounds.NOTE},
         "figures": [
