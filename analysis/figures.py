@@ -25,6 +25,7 @@ import numpy as np
 import tinylm
 from tinylm.report.claims.manifest import read_manifest
 from tinylm.report.figures.style import colours, label_right
+from tinylm.report.judgement.trends import trend_table
 from tinylm.report.records.arms import by_arm
 
 project = next(folder for folder in [Path.cwd(), *Path.cwd().parents] if (folder / "analysis").is_dir())
@@ -113,3 +114,61 @@ spent = runs.drop_duplicates("key").groupby("stage")
 spent.agg(
     runs=("key", "count"), hours=("cost.seconds", lambda seconds: seconds.sum() / 3600), flops=("cost.flops", "sum")
 )
+
+# %% [markdown]
+# ## Over sizes: does a gain hold as the model grows?
+# Another claim, made at three sizes. A dot is a seed's gain over the baseline of the same size (positive is better);
+# beside an arm's name stands the change of its gain with each doubling of the parameters, as the engine fits it. What
+# it concludes, and how much more compute the baseline would need, is in the table.
+
+# %%
+root, name = project / "analysis" / "results" / "ffn_by_size" / "runs", "ffn_by_size"
+manifest = read_manifest(name, root)
+claim = manifest.claim
+runs = by_arm(tinylm.collect(root), manifest).query("stage == 'compare' and status == 'done'")
+runs = runs.assign(effect=runs["arm"].map(claim.across), size=[claim.arms[arm].size for arm in runs["arm"]])
+verdicts = tinylm.compare(name, root)
+trends = {item.variant: item for item in verdicts.trends}
+labels = {item.variant: item.variant_label for item in trends.values()} | {"gelu": "GELU"}
+ink = colours(list(labels), "gelu")
+losses = runs.pivot(index=["size", "seed"], columns="effect", values=claim.metric)
+parameters = runs.groupby("size")["accounting.parameters.total"].mean().sort_values()
+
+figure, axes = plt.subplots(figsize=(6.5, 3.5), layout="constrained")
+axes.axhspan(-claim.delta, claim.delta, color="0.92")
+gains = {effect: losses["gelu"] - losses[effect] for effect in trends}
+for effect, gain in gains.items():
+    axes.plot(gain.index.get_level_values("size").map(parameters), gain, "o", color=ink[effect], alpha=0.4)
+    axes.plot(parameters, gain.groupby("size").mean()[parameters.index], "-", color=ink[effect])
+axes.set(xscale="log", xlabel="parameters", ylabel="gain in bits per byte")
+axes.set_xticks(parameters, parameters.index)
+axes.minorticks_off()
+ends = [gain[parameters.index[-1]].mean() for gain in gains.values()]
+told = [f"{labels[effect]} {item.change:+.3f}" for effect, item in trends.items()]
+label_right(axes, ends, told, [ink[effect] for effect in gains])
+plt.show()
+trend_table(verdicts, {item.variant: item for item in verdicts.comparisons})
+
+# %% [markdown]
+# ## Loss against compute: a power law for every arm
+# The models grow and their text does not, so the losses bend: the middle size lies below every line.
+
+# %%
+flops = runs.pivot(index=["size", "seed"], columns="effect", values="cost.flops")
+
+figure, axes = plt.subplots(figsize=(6.5, 3.5), layout="constrained")
+ends, told = [], []
+for effect in labels:
+    exponent, height = np.polyfit(np.log(flops[effect]), np.log(losses[effect]), 1)
+    compute = np.geomspace(flops[effect].min(), flops[effect].max())
+    axes.plot(flops[effect], losses[effect], "o", color=ink[effect], alpha=0.4)
+    axes.plot(compute, np.exp(height) * compute**exponent, "-", color=ink[effect])
+    ends.append(np.exp(height) * compute[-1] ** exponent)
+    told.append(f"{labels[effect]}, exponent {exponent:.3f}")
+axes.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel="bits per byte on test text")
+means = flops["gelu"].groupby("size").mean()
+axes.set_xticks(means, [f"{mean / 1e12:.0f} T" for mean in means])
+axes.set_yticks([1.7, 1.75, 1.8, 1.85], ["1.70", "1.75", "1.80", "1.85"])
+axes.minorticks_off()
+label_right(axes, ends, told, [ink[effect] for effect in labels])
+plt.show()
