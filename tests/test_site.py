@@ -17,7 +17,7 @@ from tests.synthetic_sweep import D4, D8, Sweep
 from tinylm.cli.main import dispatch
 from tinylm.errors import UserError
 from tinylm.record import wall_seconds
-from tinylm.report.pages.site import Site, by_source, paper, summary, write_site
+from tinylm.report.pages.site import Scale, Site, by_source, paper, summary, write_site
 from tinylm.report.records.arms import by_arm
 from tinylm.report.tables.ledger import ledger, ledger_table
 
@@ -86,6 +86,29 @@ def test_every_claim_stands_on_it_with_its_outcome_its_source_and_its_report(sit
     assert "http" not in re.sub(r"http-equiv", "", text), "nothing is fetched"
     for word in ("d8 loses", "beats", "&lt;script&gt;"):
         assert word in text
+
+
+def test_a_scale_has_both_ends_where_they_lie_apart() -> None:
+    assert Scale(9.9e5, 1e6, 1.01e6).words == ["1 M"]
+    assert Scale(3e5, 1e6, 3e6).words == ["300 k", "3 M"]
+    assert Scale(math.nan, math.nan, math.nan).words == ["–"]
+
+
+def test_an_arm_may_have_a_source_of_its_own_and_an_expectation_at_each_size(tmp_path: Path) -> None:
+    arms = {"d4": {}, "d8": {"expect": "better", "claim": "deep wins", "source": OTHER}, "d16": {"expect": "better"}}
+    sized = Sweep(tmp_path / "runs", name="sized", arms=arms, sizes={"1m": ["shape=1m"], "3m": ["shape=3m"]})
+    for size in ("1m", "3m"):
+        for arm in arms:
+            sized.arm(f"{arm}@{size}", D4)
+    sized.manifest()
+    (entry,) = write_site([sized.root], tmp_path / "site", print).entries
+    first, second = (item for item in entry.results if item.expected.startswith("deep wins"))
+    assert (first.expected, first.source) == ("deep wins at 1m", "Other et al. 2021, arXiv:2101.00001")
+    assert second.expected == "deep wins at 3m"
+    others = {item.source for item in entry.results} - {first.source}
+    assert others == {paper(sized.claim["source"])}
+    report = (tmp_path / "site" / "sized" / "report.md").read_text(encoding="utf-8")
+    assert f"better (deep wins; {OTHER})" in report
 
 
 def test_a_source_is_the_work_that_it_names() -> None:

@@ -36,6 +36,7 @@ class Arm:
         against: its opponent; None: the claim's baseline.
         equal: the unit in which the two are equal; None: the claim's.
         claim: the expectation in words.
+        source: where the expectation comes from; None: the claim's source.
         label: its name in tables and figures; None: the arm's key.
         reported: the gain over its opponent that the source reports, in the claim's ``reported_unit``.
         size: which of the claim's sizes it has; `Claim.parse` fills it.
@@ -46,6 +47,7 @@ class Arm:
     against: str | None = None
     equal: Equal | None = None
     claim: str | None = None
+    source: str | None = None
     label: str | None = None
     reported: float | None = None
     size: str | None = None

@@ -149,7 +149,7 @@ def _facts(
         declared["sampled"] = _sampled(claim.sample)
     expected = [
         f"{claim.label(arm)} against {claim.label(against)}: "
-        f"{claim.arms[arm].expect or 'no expectation'}{_said(claim.arms[arm].claim)}"
+        f"{claim.arms[arm].expect or 'no expectation'}{_said(claim.arms[arm].claim, claim.arms[arm].source)}"
         for arm, against in claim.comparisons.items()
     ]
     expected += [
@@ -215,5 +215,6 @@ def _tuned(claim: Claim) -> str:
     return f"{grids}, on seeds {', '.join(map(str, claim.tune.seeds))} by {wording.unit(claim.tune.metric)}"
 
 
-def _said(text: str | None) -> str:
-    return f" ({text})" if text else ""
+def _said(*texts: str | None) -> str:
+    told = "; ".join(text for text in texts if text)
+    return f" ({told})" if told else ""

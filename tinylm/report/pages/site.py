@@ -20,6 +20,7 @@ from tinylm.report.pages.page import Report, unbroken, write_report
 from tinylm.report.tables.ledger import energy, hours, ledger
 
 OUTCOMES = ("confirmed", "contradicted", "undecided", "no expectation")
+_FAR = 1.5  # times: arms that lie farther apart are told by both ends
 _CITED = re.compile(r"[^;]*?arXiv:\d{4}\.\d{4,5}")
 
 
@@ -55,6 +56,21 @@ class Strip:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """What the compared runs of a claim had of something: the least, the median and the most."""
+
+    low: float
+    middle: float
+    high: float
+
+    @property
+    def words(self) -> list[str]:
+        """The median, or both ends where one is far from the other."""
+        ends = (self.low, self.high) if self.high > _FAR * self.low else (self.middle,)
+        return [wording.amount(end) for end in ends]
+
+
+@dataclass(frozen=True)
 class Entry:
     """One claim's line: what it asks and found, how large its models were, and what it took.
 
@@ -65,8 +81,8 @@ class Entry:
     claim: Claim
     answer: str
     results: list[Result]
-    parameters: float
-    tokens: float
+    parameters: Scale
+    tokens: Scale
     spent: dict[Any, Any] = field(default_factory=dict)
     hours: dict[str, float] = field(default_factory=dict)
 
@@ -175,8 +191,8 @@ def _entry(name: str, report: Report) -> Entry:
         claim=claim,
         answer=wording.answer(verdicts),
         results=results,
-        parameters=_median(compared, "accounting.parameters.total"),
-        tokens=_median(compared, "cost.tokens"),
+        parameters=_scale(compared, "accounting.parameters.total"),
+        tokens=_scale(compared, "cost.tokens"),
         spent=ledger(report.runs).to_dict("records")[-1],
         hours=hours(report.runs),
     )
@@ -187,13 +203,21 @@ def _compared(item: Comparison, verdicts: Verdicts, claim: Claim, reach: float) 
     if item.delta is not None and item.ci_low is not None and item.ci_high is not None:
         low, middle, high = (_share(value, reach) for value in (item.ci_low, item.delta, item.ci_high))
         strip = Strip(low, high, middle, verdicts.smallest_effect / reach / 2)
-    said = item.claim or (f"{item.variant_label} {_VERBS[item.expected]} {item.against_label}" if item.expected else "")
+    arm = claim.arms[item.variant]
     outcome = item.outcome or "no expectation"
     told = wording.sentence(item, verdicts).removesuffix(f": {outcome}")
-    return Result(told, outcome, item.verdict, paper(claim.source), said, strip)
+    said = _expected(item, arm.size)
+    return Result(told, outcome, item.verdict, paper(arm.source or claim.source), said, strip)
 
 
 _VERBS = {"better": "beats", "worse": "is worse than", "equivalent": "equals"}
+
+
+def _expected(item: Comparison, size: str | None) -> str:
+    """The expectation in words; those of a claim over sizes are of every size, the outcome is of this one."""
+    if item.claim:
+        return item.claim + (f" at {size}" if size else "")
+    return f"{item.variant_label} {_VERBS[item.expected]} {item.against_label}" if item.expected else ""
 
 
 def _over_sizes(item: Trend, verdicts: Verdicts, claim: Claim) -> Result:
@@ -218,5 +242,6 @@ def _share(value: float, reach: float) -> float:
     return min(max(0.5 + value / reach / 2, 0.0), 1.0)
 
 
-def _median(runs: pd.DataFrame, column: str) -> float:
-    return float(pd.to_numeric(runs[column], errors="coerce").median()) if column in runs else float("nan")
+def _scale(runs: pd.DataFrame, column: str) -> Scale:
+    values = pd.to_numeric(runs[column], errors="coerce") if column in runs else pd.Series([float("nan")])
+    return Scale(float(values.min()), float(values.median()), float(values.max()))
