@@ -212,6 +212,21 @@ def test_losses_that_bend_are_told_beside_their_law(tmp_path: Path) -> None:
     assert all(note in html.unescape(page.with_suffix(kind).read_text("utf-8")) for kind in (".html", ".md"))
 
 
+@pytest.mark.parametrize("sizes", [3, 4])
+def test_scatter_about_a_law_is_seldom_called_a_bend(sizes: int) -> None:
+    rng, compute, found = np.random.default_rng(0), np.geomspace(1e13, 1e15, sizes), 0
+    for _ in range(600):
+        law = fit_law(compute, 1.9 * (compute / 1e13) ** -0.08 + rng.normal(0, 0.004, (3, sizes)))
+        assert law is not None
+        away = law.departure(0.05)
+        assert away is not None
+        found += away.sure
+    assert found / 600 == pytest.approx(0.05, abs=0.025)
+    pair = fit_law(compute[:2], law.loss_NS[:, :2])
+    assert pair is not None
+    assert pair.departure(0.05) is None, "a line goes through any two sizes"
+
+
 def test_added_seeds_alone_make_a_trend_and_its_multiplier(tmp_path: Path) -> None:
     """And both say so, as they say it of an amended claim."""
     flops = [6 * parameters * 6e6 for parameters in SIZES.values()]
