@@ -1,4 +1,4 @@
-"""Loss against compute over sizes: a power law for each seed, its exponent, its floor, and compute multipliers.
+"""Loss against compute over sizes: a power law for each seed, its exponent and its floor.
 
 Everything is fitted seed by seed and then averaged, so that intervals are Student's t over seeds: they need no guess
 of how noise changes with size. They are given the sizes and that a power law holds between them.
@@ -92,18 +92,6 @@ class Law:
         place = int(np.abs(away_NS.mean(0)).argmax())
         low, high = over_seeds(away_NS[:, place], alpha / free) or (None, None)
         return Departure(place, float(away_NS[:, place].mean()), low, high)
-
-    def multiplier_NS(self, loss_NS: np.ndarray, compute_S: np.ndarray) -> np.ndarray | None:
-        """Logarithm of how many times as much compute this arm needs for another's losses as the other took.
-
-        None where a seed's loss does not fall with compute, or the other's is below its floor.
-        """
-        above_NS = loss_NS - self.floor_N[:, None]
-        if (self.exponent_N >= 0).any() or (above_NS <= 0).any():
-            return None
-        needed_NS = (np.log(above_NS) - self.intercept_N[:, None]) / self.exponent_N[:, None]
-        found: np.ndarray = needed_NS - np.log(compute_S)
-        return found
 
 
 def fit_law(compute_S: np.ndarray, loss_NS: np.ndarray, seeds: Sequence[int] | None = None) -> Law | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tinylm.report.claims.claim import Claim
+from tinylm.report.judgement.multiplier import both_reach, log_multiplier_N
 from tinylm.report.judgement.scaling import Law, laws
 from tinylm.report.judgement.signal import distinct
 from tinylm.report.judgement.verdicts import GIVEN, Comparison, Trend, Verdicts, Word
@@ -19,7 +20,6 @@ from tinylm.report.statistics.difference import over_seeds
 from tinylm.report.statistics.lines import slopes
 
 ENOUGH_ARMS = 5  # below, there are too few pairs of arms to count
-_BEYOND = 1.05  # times the FLOPs of the law's ends: farther it says what no run has shown, and a reader is told
 _PARAMETERS = "accounting.parameters.total"
 
 
@@ -111,24 +111,16 @@ def _multiplied(told: Trend, fitted: Mapping[str, Law], seeds: Sequence[int], cl
     variant, against = found if len(found) == 2 else (None, None)
     if variant is None or against is None:
         return dataclasses.replace(told, reason="no multiplier: no power law in FLOPs goes through both arms' sizes")
-    found_NS = against.multiplier_NS(variant.loss_NS, variant.compute_S)
-    interval = None if found_NS is None else over_seeds(found_NS.mean(1), claim.alpha)
-    if found_NS is None or interval is None:
-        return dataclasses.replace(told, reason="no multiplier: the other arm's law does not reach these losses")
-    needed_S, taken_S = found_NS.mean(0) + np.log(variant.compute_S), np.log(against.compute_S)
-    beyond = math.exp(max(float(needed_S.max() - taken_S.max()), float(taken_S.min() - needed_S.min()), 0.0))
-    limits = []
-    if beyond > _BEYOND:
-        limits.append(f"the multiplier follows the other arm's law to {beyond:.2f} times beyond its sizes")
-    away = against.departure(claim.alpha)
-    if away is not None and away.sure:
-        size = list(claim.sizes)[away.place]
-        bent = f"the other arm's losses bend away from its law at {size}"
-        limits.append(f"{bent}, so the multiplier's interval is too narrow")
+    found_N, reached = log_multiplier_N(variant, against), both_reach(variant, against)
+    interval = None if found_N is None else over_seeds(found_N, claim.alpha)
+    if found_N is None or interval is None or reached is None:
+        return dataclasses.replace(told, reason="no multiplier: the arms' losses do not fall through the same values")
+    spans = [np.ptp(np.log(law.loss_NS.mean(0))) for law in (variant, against)]
+    few = f"the multiplier is over losses of {reached[0]:.3f} to {reached[1]:.3f} alone, which both arms reach"
     return dataclasses.replace(
         told,
-        reason="; ".join(limits),
-        multiplier=math.exp(float(found_NS.mean())),
+        reason=few if math.log(reached[1] / reached[0]) < min(spans) / 2 else "",
+        multiplier=math.exp(float(found_N.mean())),
         multiplier_low=math.exp(interval[0]),
         multiplier_high=math.exp(interval[1]),
     )

@@ -151,9 +151,9 @@ class Trend:
             sign at the smallest size and the other at the largest, by the intervals of its line there), else
             ``undecided``.
         multiplier, multiplier_low, multiplier_high: times the variant's compute that the opponent needs to be as good,
-            a geometric mean over sizes; None where the opponent does not improve with compute.
+            a geometric mean over the losses that both reach; None where there are none.
         n: seeds that have a difference at every size.
-        reason: why there is no interval, or no multiplier, or how far that one reaches beyond what was run.
+        reason: why there is no interval, or no multiplier, or that it is over few losses.
         extended, given: of the comparisons that it is over.
     """
 

@@ -11,8 +11,8 @@ _HEAD = "% Tables of the sweep {name}, written by tinylm. In the preamble: \\use
 TABLES = {  # a report's, with their captions
     "verdict": "Verdicts: difference with half of its interval at the level given; p adjusted over the family.",
     "ladder": "The ladder: gain over the rung below.",
-    "trend": "Over the sizes: gain, its change for each doubling of parameters, and the compute multiplier (a star: "
-    "the report says what limits it).",
+    "trend": "Over the sizes: gain, its change for each doubling of parameters, and the opponent's FLOPs over the "
+    "variant's at the same loss (a star: the report says what limits it).",
     "decision": "Pairs of arms that stand in the same order at a size and at a larger one.",
     "scaling": "Loss against training FLOPs: exponents of a power law, with their intervals over seeds.",
     "estimate": "Estimates.",
