@@ -160,6 +160,19 @@ def test_an_arm_that_diverged_at_one_size_has_no_trend(tmp_path: Path, arm: str,
     assert trend.reason in report.path.read_text(encoding="utf-8")
 
 
+def test_sizes_listed_from_the_largest_leave_no_trend(tmp_path: Path) -> None:
+    """Else what grows would be said to fade."""
+    built = sweep(tmp_path, {"b": [0.010, 0.030, 0.050]}, noise=0.0004)
+    sizes = dict(reversed(built.claim["sizes"].items()))
+    built.claim = dataclasses.asdict(Claim.parse({**built.claim, "sizes": sizes}))
+    trend = only(built.verdicts())
+    assert (trend.word, trend.change) == ("undecided", None)
+    assert trend.reason == "the sizes are not listed with the smallest first (claim.sizes)"
+    manifest = built.manifest()
+    assert manifest.claim is not None
+    assert laws(by_arm(built.frame(), manifest), manifest.claim) == {}
+
+
 def test_intervals_of_a_trend_cover(tmp_path: Path) -> None:
     """Over seeds: noise that grows with size does not matter to them."""
     from tinylm.report.judgement.scaling import over_seeds

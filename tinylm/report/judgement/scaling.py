@@ -130,6 +130,8 @@ def _fit(compute_S: np.ndarray, loss_S: np.ndarray) -> tuple[float, float, float
 def laws(runs: pd.DataFrame, claim: Claim) -> dict[str, Law]:
     """Arm over all sizes -> its law, for arms with a loss and FLOPs at every size for some seed, where there is one.
 
+    None where the sizes are not listed by their FLOPs, the smallest first.
+
     Args:
         runs: of `tinylm.report.records.arms.by_arm`.
     """
@@ -145,7 +147,8 @@ def laws(runs: pd.DataFrame, claim: Claim) -> dict[str, Law]:
         loss = own.pivot_table(index="seed", columns="size", values=claim.metric).reindex(columns=list(claim.sizes))
         loss = loss.dropna()
         compute = own.groupby("size")["cost.flops"].mean().reindex(list(claim.sizes))
-        if len(loss) and (loss.to_numpy() > 0).all() and compute.nunique() == len(compute):
+        grows = compute.is_monotonic_increasing and compute.is_unique
+        if len(loss) and (loss.to_numpy() > 0).all() and grows:
             law = fit_law(compute.to_numpy(float), loss.to_numpy(float), [int(seed) for seed in loss.index])
             found |= {} if law is None else {str(arm): law}
     return found

@@ -69,6 +69,8 @@ def _trend(
     x_S = np.log2([float(parameters[by_size[size].against]) for size in claim.sizes])
     if np.ptp(x_S) == 0:
         return dataclasses.replace(told, reason="the opponent has as many parameters at every size")
+    if (np.diff(x_S) < 0).any():
+        return dataclasses.replace(told, reason="the sizes are not listed with the smallest first (claim.sizes)")
     slope_N = slopes(x_S, gains_NS)
     ends = [gains_NS.mean(1) + slope_N * (x_S[place] - x_S.mean()) for place in (0, -1)]
     interval = over_seeds(slope_N, claim.alpha)
