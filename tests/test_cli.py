@@ -144,6 +144,17 @@ def test_an_arm_is_not_compared_with_itself(tmp_path: Path, capfd: pytest.Captur
     assert not list(tmp_path.glob("runs/*/"))
 
 
+def test_sizes_are_listed_with_the_smallest_first(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Else their trend would be told backwards."""
+    words = [*text_files(tmp_path / "text"), f"root={tmp_path}/runs", "~claim.tune", "--plan"]
+    for sizes, code in (("{deep:['shape.depth=3'],flat:['shape.depth=2']}", 2), ("{a:['budget.amount=9'],b:[]}", 0)):
+        assert main.dispatch(["sweep", "smoke", *words, f"+claim.sizes={sizes}"]) == code
+    said = capfd.readouterr().err
+    assert re.search(
+        r"claim.sizes: deep \([\d,]+ parameters\) is listed before flat \([\d,]+\); list the smallest", said
+    )
+
+
 def test_an_option_of_the_wrong_kind_of_command_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     assert main.dispatch(["report", "quickstart", "root=elsewhere"]) == 2
     assert "unrecognized arguments: root=elsewhere; did you mean --root elsewhere;" in capfd.readouterr().err

@@ -58,16 +58,19 @@ def print_plan(plan: Plan, claim: Claim | None, roots: Sequence[Path], workers: 
 
 def print_larger(children: Mapping[str, Job]) -> None:
     """Print how much larger the arms' parents are: what a parent costs, a claim about its children leaves out."""
+    for arm, child in children.items():
+        if child.parent is not None:
+            own, elder = planned_parameters(child), planned_parameters(child.parent)
+            much = "; warning: more than twice" if elder > 2 * own else ""
+            print(f"  {arm:<12}  its parent has {elder / own:.2f} x its parameters{much}")
+
+
+def planned_parameters(job: Job) -> int:
+    """How many parameters the job's model will have."""
     from tinylm.compose.parts import model_factory, planned_shape
     from tinylm.model.accounting import counter
 
-    for arm, child in children.items():
-        if child.parent is not None:
-            own, elder = (
-                counter(model_factory(job.config), "total")(planned_shape(job).shape) for job in (child, child.parent)
-            )
-            much = "; warning: more than twice" if elder > 2 * own else ""
-            print(f"  {arm:<12}  its parent has {elder / own:.2f} x its parameters{much}")
+    return counter(model_factory(job.config), "total")(planned_shape(job).shape)
 
 
 class Speed(NamedTuple):

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tinylm.compose import keys, ledger, session
 from tinylm.compose.expansion import Expander, Role
-from tinylm.compose.plan import Plan, print_larger, print_plan
+from tinylm.compose.plan import Plan, planned_parameters, print_larger, print_plan
 from tinylm.compose.restart import as_declared_first, earlier, joined
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
@@ -142,6 +142,7 @@ def _run_stage(
     root = expander.roots[0]
     if claim is not None:
         _refuse_twins(claim, {(role.arm, role.seed): task.key for task, role in zip(jobs, roles, strict=True)})
+        _refuse_shrinking(claim, {role.arm: task for task, role in zip(jobs, roles, strict=True)})
     if manifest is not None:
         manifest.jobs.extend(
             Entry(task.key, role.arm, role.stage, role.seed, role.params, role.overrides)
@@ -196,6 +197,26 @@ def _refuse_twins(claim: Claim, keys_of: Mapping[tuple[str, int], str]) -> None:
                 f"claim.arms.{variant}: its runs are those of {against}, which it is compared with; "
                 "its overrides make no difference"
             )
+
+
+def _refuse_shrinking(claim: Claim, planned: Mapping[str, keys.Job]) -> None:
+    """Refuse sizes that are not listed with the smallest first: their trend would be told backwards.
+
+    Raises:
+        UserError: an arm's model is smaller at a size than at the one before.
+    """
+    for name in dict.fromkeys(claim.across(arm) for arm in claim.arms):
+        sizes = {size: planned.get(arm) for size, arm in zip(claim.sizes, claim.at_sizes(name), strict=True)}
+        if any(job is None for job in sizes.values()):
+            continue  # the command line took it out
+        counts = {size: planned_parameters(job) for size, job in sizes.items() if job is not None}
+        for (before, more), (size, fewer) in itertools.pairwise(counts.items()):
+            if fewer < more:
+                raise UserError(
+                    f"claim.sizes: {before} ({more:,} parameters) is listed before {size} ({fewer:,}); "
+                    "list the smallest first"
+                )
+        return  # the other arms have the same sizes
 
 
 def _parents(

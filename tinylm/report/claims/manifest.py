@@ -161,7 +161,7 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
     paths = [path for root in roots if (path := Path(root) / "sweeps" / f"{name}.json").is_file()]
     if not paths:
         known = {path.stem for root in roots for path in Path(root).glob("sweeps/*.json")}
-        places = ", ".join(str(root) for root in roots)
+        places = ", ".join(str(root) for root in roots) or "runs and analysis/results/*/runs"
         hint = nearest(name, known) if known else "; run it first, or name its root with --root"
         raise UserError(f"no sweep {name!r} under {places}{hint}")
     parts, warnings = [], []
