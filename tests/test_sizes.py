@@ -16,8 +16,10 @@ from synthetic_sweep import CLAIM, Sweep
 
 from tinylm.errors import UserError
 from tinylm.report.claims.claim import Claim
-from tinylm.report.judgement.scaling import FLOOR_FROM, fit_law, laws, scaling_table
-from tinylm.report.judgement.trends import agreeing, decision_table, trend_notes, trend_table
+from tinylm.report.judgement.curves import counted, curves_of
+from tinylm.report.judgement.decisions import agreeing, decision_note, decision_table
+from tinylm.report.judgement.scaling import laws, scaling_table
+from tinylm.report.judgement.trends import trend_notes, trend_table
 from tinylm.report.judgement.verdict_tables import terminal_table
 from tinylm.report.judgement.verdicts import Trend, Verdicts
 from tinylm.report.judgement.wording import trend_sentence
@@ -35,24 +37,38 @@ def claim(**changes: Any) -> dict[str, Any]:
     return {**CLAIM, **BLOCK, "factor": ["model/ffn"], "sizes": sizes, **changes}
 
 
-def sweep(root: Path, gains: dict[str, list[float]], noise: float = 0.001, bend: float = 0.0, **changes: Any) -> Sweep:
+def sweep(
+    root: Path,
+    gains: dict[str, list[float]],
+    noise: float = 0.001,
+    *,
+    bend: float = 0.0,
+    budget: float = 1.0,
+    parameters: int | None = None,
+    parent: float = 0.0,
+    **changes: Any,
+) -> Sweep:
     """Arms whose gain over the first is as given at each size; all losses fall with compute by the same law.
 
     Args:
         bend: how far those of the middle size lie below it.
+        budget: times the FLOPs, for the same losses.
+        parameters: of all sizes, where they are budgets alone.
+        parent: FLOPs of what all arms but the first begin from.
     """
     names = ["a", *gains]
     built = Sweep(root, **claim(arms={name: {} for name in names}, **changes))
     rng = np.random.default_rng(0)
-    for place, (size, parameters) in enumerate(SIZES.items()):
-        flops = 6 * parameters * 6e6
+    for place, (size, of_size) in enumerate(SIZES.items()):
+        flops, count = 6 * of_size * 6e6, int(parameters or of_size)
         base = 2.0 * (flops / 1e13) ** SLOPE - bend * (place == 1)
         for seed in built.claim["seeds"]:
             shared = rng.normal(0, 0.004)
             for name in names:
                 score = base + shared + rng.normal(0, noise) - (gains[name][place] if name != "a" else 0.0)
-                options = {"config": {"shape.parameters": int(parameters), "model.ffn.name": name}}
-                size_of = {"accounting": {"parameters.total": int(parameters)}, "cost": {"flops": flops}}
+                options = {"config": {"shape.parameters": count, "model.ffn.name": name}}
+                cost = {"flops": budget * flops} | ({"parent_flops": parent} if parent and name != "a" else {})
+                size_of = {"accounting": {"parameters.total": count}, "cost": cost}
                 built.run(f"{name}@{size}", seed, score, **options, **size_of)
     return built
 
@@ -166,10 +182,10 @@ def test_sizes_listed_from_the_largest_leave_no_trend(tmp_path: Path) -> None:
     built.jobs.reverse()  # a manifest's jobs keep the order in which sizes were declared
     trend = only(built.verdicts())
     assert (trend.word, trend.change) == ("undecided", None)
-    assert trend.reason == "the sizes are not listed with the smallest first (claim.sizes)"
+    assert trend.reason.startswith("the sizes are not listed with the smallest first (claim.sizes); no multiplier: ")
     manifest = built.manifest()
     assert manifest.claim is not None
-    assert laws(by_arm(built.frame(), manifest), manifest.claim) == {}
+    assert laws(curves_of(by_arm(built.frame(), manifest), manifest.claim)) == {}
 
 
 def test_intervals_of_a_trend_cover(tmp_path: Path) -> None:
@@ -200,12 +216,15 @@ def test_a_planted_multiplier_is_found(tmp_path: Path) -> None:
 
 def test_arms_far_apart_have_a_multiplier_with_a_star_or_none(tmp_path: Path) -> None:
     far = only(sweep(tmp_path / "far", {"b": [0.9] * 3}).verdicts())
-    assert (far.multiplier, far.reason) == (None, "no multiplier: the arms' losses do not fall through the same values")
+    assert (far.multiplier, far.reason) == (
+        None,
+        "no multiplier: the arms' losses do not fall through the same values at every seed",
+    )
     near = sweep(tmp_path / "near", {"b": [0.18] * 3}, noise=0.0005)
     found = only(near.verdicts())
     assert found.multiplier is not None
     assert found.reason.startswith("the multiplier is over losses of 1.")
-    assert trend_table(near.verdicts(), {}).loc[0, "compute the other needs"].endswith("*")
+    assert trend_table(near.verdicts(), {}).loc[0, "training FLOPs the other needs"].endswith("*")
     (note,) = trend_notes(near.verdicts())
     page = write_report(near.name, [near.root], tmp_path / "out").path
     assert all(note in html.unescape(page.with_suffix(kind).read_text("utf-8")) for kind in (".html", ".md"))
@@ -216,30 +235,15 @@ def test_losses_that_bend_are_told_beside_their_law(tmp_path: Path) -> None:
     bent = sweep(tmp_path, {"b": [0.02] * 3}, noise=0.0005, bend=0.03)
     manifest = bent.manifest()
     assert manifest.claim is not None
-    fitted = laws(by_arm(bent.frame(), manifest), manifest.claim)
+    fitted = laws(curves_of(by_arm(bent.frame(), manifest), manifest.claim))
     away = fitted["a"].departure(0.05)
     assert away is not None
     assert away.sure
-    x_S, mean_S = np.log(fitted["a"].compute_S), fitted["a"].loss_NS.mean(0)
+    x_S, mean_S = np.log(fitted["a"].curve.compute_S), fitted["a"].curve.loss_NS.mean(0)
     slope, height = np.polyfit(x_S, np.log(mean_S), 1)  # of the means: the law is of each seed
     assert away.mean == pytest.approx(mean_S[1] - np.exp(height + slope * x_S[1]), rel=0.01)
     table = scaling_table(fitted, {"a": "A", "b": "B"}, manifest.claim)
     assert table["farthest from its law"].str.endswith("at 1m").all()
-
-
-@pytest.mark.parametrize("sizes", [3, 4])
-def test_scatter_about_a_law_is_seldom_called_a_bend(sizes: int) -> None:
-    rng, compute, found = np.random.default_rng(0), np.geomspace(1e13, 1e15, sizes), 0
-    for _ in range(600):
-        law = fit_law(compute, 1.9 * (compute / 1e13) ** -0.08 + rng.normal(0, 0.004, (3, sizes)))
-        assert law is not None
-        away = law.departure(0.05)
-        assert away is not None
-        found += away.sure
-    assert found / 600 == pytest.approx(0.05, abs=0.025)
-    pair = fit_law(compute[:2], law.loss_NS[:, :2])
-    assert pair is not None
-    assert pair.departure(0.05) is None, "a line goes through any two sizes"
 
 
 def test_added_seeds_alone_make_a_trend_and_its_multiplier(tmp_path: Path) -> None:
@@ -258,6 +262,45 @@ def test_added_seeds_alone_make_a_trend_and_its_multiplier(tmp_path: Path) -> No
     assert "(extended, amended)" in trend_table(amended, {}).loc[0, "verdict"]
     given = dataclasses.replace(trend, given=True)
     assert "n = 4, given one parent, extended" in trend_sentence(given, found)
+
+
+def test_tables_over_sizes_are_of_the_seeds_that_count(tmp_path: Path) -> None:
+    """The declared seeds order the arms one way, the added ones the other, and take four times the FLOPs."""
+    up, down = ({n: [0.003 * k] * 3 for k, n in enumerate(names, 1)} for names in ("bcde", "edcb"))
+    built, fresh = sweep(tmp_path, up, noise=1e-4), sweep(tmp_path, down, noise=1e-4, seeds=[4, 5, 6], budget=4.0)
+    alone = write_report(built.name, [built.manifest() and built.root], tmp_path / "alone")
+    built.jobs += fresh.jobs
+    manifest = built.manifest()
+    assert manifest.claim is not None
+    placed = counted(by_arm(built.frame(), manifest), manifest.claim, manifest)
+    assert sorted(set(placed["seed"])) == [4, 5, 6]
+    table = decision_table(placed, manifest.claim)
+    assert (table["pairs in the same order"] == "10 of 10 (100%)").all()
+    assert (table["n"] == "3 added seeds").all()
+    (compute,) = {tuple(curve.compute_S) for curve in curves_of(placed, manifest.claim).values()}
+    assert compute == pytest.approx([4 * 6 * parameters * 6e6 for parameters in SIZES.values()])
+    write_report(built.name, [built.root], tmp_path / "added")
+    texts = [(tmp_path / name / "report.md").read_text("utf-8") for name in ("alone", "added")]
+    assert [text.count("added seeds |") for text in texts] == [0, 3 + 5]
+    assert len(alone.verdicts.trends) == 4
+
+
+def test_sizes_may_be_budgets_which_have_a_multiplier_and_no_trend(tmp_path: Path) -> None:
+    flops = [6 * parameters * 6e6 for parameters in SIZES.values()]
+    gains = [2.0 * (c / 1e13) ** SLOPE * (1 - 1.5**SLOPE) for c in flops]
+    built = sweep(tmp_path, {"b": gains}, noise=0.0005, parameters=1_000_000)
+    trend = only(built.verdicts())
+    assert (trend.word, trend.reason) == ("undecided", "the opponent has as many parameters at every size")
+    assert trend.multiplier == pytest.approx(1.5, rel=0.05)
+
+
+def test_a_multiplier_tells_what_it_leaves_out(tmp_path: Path) -> None:
+    built = sweep(tmp_path, {"b": [0.02] * 3}, noise=0.0005, parent=1e14)
+    trend = only(built.verdicts())
+    assert trend.multiplier is not None
+    assert trend.reason == "the multiplier counts training FLOPs alone, not those of parents and of initialising"
+    higher = sweep(tmp_path / "higher", {"b": [0.02] * 3}, noise=0.0005, direction="higher")
+    assert only(higher.verdicts()).reason.startswith("no multiplier: it needs a loss (direction: lower)")
 
 
 def test_trends_stand_wherever_verdicts_do(tmp_path: Path) -> None:
@@ -280,32 +323,6 @@ def test_a_report_names_the_family_that_shares_alpha(tmp_path: Path) -> None:
     assert "0.05 over 2 comparison(s) at each of 3 sizes" in text
 
 
-def test_laws_are_found_again_and_a_floor_only_from_five_sizes() -> None:
-    compute = np.geomspace(1e12, 1e16, 7)
-    loss_NS = np.stack([0.9 + 3.0 * (compute / 1e12) ** -0.2 * factor for factor in (1.0, 1.01)])
-    law = fit_law(compute, loss_NS)
-    assert law is not None
-    assert law.exponent_N == pytest.approx([-0.2, -0.2], abs=1e-3)
-    assert law.floor_N == pytest.approx([0.9, 0.9], abs=5e-3)
-    few = fit_law(compute[: FLOOR_FROM - 1], loss_NS[:, : FLOOR_FROM - 1])
-    assert few is not None
-    assert not few.floor_N.any()
-    mean, low, high = law.band(compute, 0.05)
-    assert mean == pytest.approx(loss_NS.mean(0), rel=1e-3)
-    assert (low < mean).all()
-    assert (mean < high).all()
-    assert law.of([1, 0]) is not None
-    assert law.of([0, 7]) is None
-
-
-@pytest.mark.parametrize("sizes", [3, FLOOR_FROM])
-def test_sizes_of_equal_compute_have_no_law(sizes: int) -> None:
-    compute = 1e12 * (1 + 5e-4 * np.arange(sizes))
-    assert fit_law(compute, np.linspace(2.0, 1.8, sizes)[None]) is None
-    steep = np.geomspace(1e12, 2e12, FLOOR_FROM)
-    fit_law(steep, (steep[None] / 1e12) ** -4.0)  # steeper than any law that is fitted: no error
-
-
 def test_pairs_in_the_same_order() -> None:
     assert agreeing(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3])) == (5, 6)
     assert agreeing(np.array([1.0, 1, 3]), np.array([1.0, 2, 3])) == (2, 3)
@@ -317,7 +334,7 @@ def test_a_report_tells_trends_accuracy_and_exponents(tmp_path: Path) -> None:
     built.manifest()
     report = write_report(built.name, [built.root], tmp_path / "out")
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert "| 0.3m | 1m | 10 of 10 (100%) |" in text
+    assert "| 0.3m | 1m | 10 of 10 (100%) | 4 seeds |" in text
     assert "| e over a |" in text
     assert "grows" in report.verdicts.trends[-1].word
     (row,) = (line for line in text.splitlines() if line.startswith("| a | \N{MINUS SIGN}0.0"))
@@ -327,7 +344,7 @@ def test_a_report_tells_trends_accuracy_and_exponents(tmp_path: Path) -> None:
     assert {"trends", "scaling"} <= names
     manifest = built.manifest()
     assert manifest.claim is not None
-    placed = by_arm(built.frame(), manifest)
+    placed = counted(by_arm(built.frame(), manifest), manifest.claim, manifest)
     assert decision_table(placed[~placed["arm"].str.startswith("e@")], manifest.claim).empty
     again = placed.assign(
         key=placed["key"].where(~placed["arm"].str.startswith("e@"), placed["key"].str.replace("^e", "d", regex=True))
@@ -335,4 +352,6 @@ def test_a_report_tells_trends_accuracy_and_exponents(tmp_path: Path) -> None:
     assert decision_table(again, manifest.claim).empty, "the same runs under two names are one arm"
     lacking = placed[(placed["arm"] != "e@3m") | (placed["seed"] != 0)]
     assert decision_table(lacking, manifest.claim).empty, "an arm that lacks a seed does not count"
+    told = "no decision accuracy: of 5 arms 4 differ and have a run of every seed at every size"
+    assert (decision_note(lacking, manifest.claim), decision_note(placed, manifest.claim)) == (told, "")
     assert math.isfinite(report.verdicts.as_json()["trends"][0]["change"])

@@ -93,22 +93,23 @@ def loss_over_compute(fitted: Mapping[str, Law], claim: Claim) -> Figure | None:
         axes = figure.add_subplot()
         ends = []
         for arm, law in fitted.items():
-            compute = np.geomspace(law.compute_S[0], law.compute_S[-1], 60)
+            curve = law.curve
+            compute = np.geomspace(curve.compute_S[0], curve.compute_S[-1], 60)
             mean, low, high = law.band(compute, claim.alpha)
             axes.plot(compute, mean, dash(ink[arm]), color=ink[arm], linewidth=1.4, zorder=3)
             axes.fill_between(compute, low, high, color=ink[arm], alpha=0.12, linewidth=0)
-            for loss_S in law.loss_NS:
+            for compute_S, loss_S in zip(curve.compute_NS, curve.loss_NS, strict=True):
                 own = marker(ink[arm], "o")
-                axes.scatter(law.compute_S, loss_S, s=12, color=ink[arm], marker=own, alpha=0.6, linewidths=0, zorder=4)
+                axes.scatter(compute_S, loss_S, s=12, color=ink[arm], marker=own, alpha=0.6, linewidths=0, zorder=4)
             ends.append((float(mean[-1]), label(claim, arm), ink[arm]))
         axes.set_xscale("log")
         axes.set_yscale("log")
-        losses = np.concatenate([law.loss_NS.ravel() for law in fitted.values()])
+        losses = np.concatenate([law.curve.loss_NS.ravel() for law in fitted.values()])
         axes.set_ylim(losses.min() * 0.985, losses.max() * 1.015)
         steps = np.linspace(losses.min(), losses.max(), 4)
         axes.set_yticks(steps, [f"{step:.2f}" for step in steps])
         axes.yaxis.set_minor_locator(NullLocator())
-        _ticks(axes, {float(c): amount(float(c)) for c in next(iter(fitted.values())).compute_S})
+        _ticks(axes, {float(c): amount(float(c)) for c in next(iter(fitted.values())).curve.compute_S})
         axes.set_xlabel("training FLOPs (logarithmic)")
         axes.set_ylabel(f"{unit(claim.metric)} (logarithmic)")
         grid(axes, "both")

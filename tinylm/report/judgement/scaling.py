@@ -15,11 +15,12 @@ import pandas as pd
 from scipy import optimize, stats
 
 from tinylm.report.claims.claim import Claim
+from tinylm.report.judgement.curves import Curve, told
+from tinylm.report.judgement.multiplier import SPAN
 from tinylm.report.judgement.wording import signed
 from tinylm.report.statistics.difference import over_seeds
 
 FLOOR_FROM = 5  # sizes from which a floor is fitted; three points always find one
-SPAN = 1.5  # times the FLOPs of the smallest that the largest size takes at least; below there is no slope to see
 
 
 @dataclass(frozen=True)
@@ -48,24 +49,13 @@ class Law:
     """``loss = floor + exp(intercept) x compute ** exponent`` of one arm, a value a seed.
 
     Fields:
-        compute_S: mean FLOPs of each size, smallest first; loss_NS: by seed and size; seed_N: those seeds.
         floor_N: zeros below five sizes.
     """
 
-    compute_S: np.ndarray
-    loss_NS: np.ndarray
+    curve: Curve
     exponent_N: np.ndarray
     intercept_N: np.ndarray
     floor_N: np.ndarray
-    seed_N: np.ndarray
-
-    def of(self, seeds: Sequence[int]) -> Law | None:
-        """The law of some of its seeds alone; None where it lacks one."""
-        places = [list(self.seed_N).index(seed) for seed in seeds if seed in self.seed_N]
-        if len(places) < len(seeds):
-            return None
-        values = (self.loss_NS, self.exponent_N, self.intercept_N, self.floor_N, self.seed_N)
-        return Law(self.compute_S, *(value[places] for value in values))
 
     def band(self, compute: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The mean law at some FLOPs and its pointwise interval over seeds; the interval is NaN for one seed."""
@@ -84,30 +74,33 @@ class Law:
         The interval is at ``1 - alpha`` shared by the sizes that the parameters leave free. With three sizes and a
         line that is one: the distances at all three are the same number but for its sign and scale.
         """
-        free = len(self.compute_S) - (2 if len(self.compute_S) < FLOOR_FROM else 3)
+        sizes = self.curve.loss_NS.shape[1]
+        free = sizes - (2 if sizes < FLOOR_FROM else 3)
         if free < 1:
             return None
         slope_N1, start_N1 = self.exponent_N[:, None], self.intercept_N[:, None]
-        away_NS = self.loss_NS - self.floor_N[:, None] - np.exp(start_N1 + slope_N1 * np.log(self.compute_S))
+        law_NS = self.floor_N[:, None] + np.exp(start_N1 + slope_N1 * np.log(self.curve.compute_NS))
+        away_NS = self.curve.loss_NS - law_NS
         place = int(np.abs(away_NS.mean(0)).argmax())
         low, high = over_seeds(away_NS[:, place], alpha / free) or (None, None)
         return Departure(place, float(away_NS[:, place].mean()), low, high)
 
 
-def fit_law(compute_S: np.ndarray, loss_NS: np.ndarray, seeds: Sequence[int] | None = None) -> Law | None:
+def fit_law(curve: Curve) -> Law | None:
     """Fit each seed: a line in the logarithms (least squares), from five sizes on with a floor below it.
 
-    None where the sizes take about as much compute as one another, or no curve with a floor goes through them.
+    None where the sizes take about as much compute as one another, are not listed with the smallest first, or no
+    curve with a floor goes through them.
     """
-    if compute_S.max() < SPAN * compute_S.min():
+    compute_NS = curve.compute_NS
+    if (np.diff(compute_NS) <= 0).any() or (compute_NS[:, -1] < SPAN * compute_NS[:, 0]).any():
         return None
     try:
-        fits = [_fit(compute_S, loss_S) for loss_S in loss_NS]
+        fits = [_fit(compute_S, loss_S) for compute_S, loss_S in zip(compute_NS, curve.loss_NS, strict=True)]
     except RuntimeError:  # the fit did not converge
         return None
     exponent_N, intercept_N, floor_N = (np.array(column) for column in zip(*fits, strict=True))
-    seed_N = np.arange(len(loss_NS)) if seeds is None else np.array(seeds)
-    return Law(compute_S, loss_NS, exponent_N, intercept_N, floor_N, seed_N)
+    return Law(curve, exponent_N, intercept_N, floor_N)
 
 
 def _fit(compute_S: np.ndarray, loss_S: np.ndarray) -> tuple[float, float, float]:
@@ -127,31 +120,9 @@ def _fit(compute_S: np.ndarray, loss_S: np.ndarray) -> tuple[float, float, float
     return float(slope), float(height - slope * middle), float(floor)
 
 
-def laws(runs: pd.DataFrame, claim: Claim) -> dict[str, Law]:
-    """Arm over all sizes -> its law, for arms with a loss and FLOPs at every size for some seed, where there is one.
-
-    None where the sizes are not listed by their FLOPs, the smallest first.
-
-    Args:
-        runs: of `tinylm.report.records.arms.by_arm`.
-    """
-    if not claim.sizes or claim.direction != "lower" or not {claim.metric, "cost.flops"} <= set(runs):
-        return {}
-    done = runs[(runs["stage"] == "compare") & (runs["status"] == "done") & runs["arm"].isin(list(claim.arms))]
-    told = done.dropna(subset=[claim.metric, "cost.flops"])[["arm", "seed", claim.metric, "cost.flops"]]
-    done = told.astype({claim.metric: float, "cost.flops": float}).assign(
-        across=[claim.across(arm) for arm in told["arm"]], size=[claim.arms[arm].size or "" for arm in told["arm"]]
-    )
-    found: dict[str, Law] = {}
-    for arm, own in done.groupby("across", sort=False):
-        loss = own.pivot_table(index="seed", columns="size", values=claim.metric).reindex(columns=list(claim.sizes))
-        loss = loss.dropna()
-        compute = own.groupby("size")["cost.flops"].mean().reindex(list(claim.sizes))
-        grows = compute.is_monotonic_increasing and compute.is_unique
-        if len(loss) and (loss.to_numpy() > 0).all() and grows:
-            law = fit_law(compute.to_numpy(float), loss.to_numpy(float), [int(seed) for seed in loss.index])
-            found |= {} if law is None else {str(arm): law}
-    return found
+def laws(curves: Mapping[str, Curve]) -> dict[str, Law]:
+    """Arm -> its law, for those that have one."""
+    return {arm: law for arm, curve in curves.items() if (law := fit_law(curve)) is not None}
 
 
 def scaling_table(fitted: Mapping[str, Law], labels: Mapping[str, str], claim: Claim) -> pd.DataFrame:
@@ -164,10 +135,10 @@ def scaling_table(fitted: Mapping[str, Law], labels: Mapping[str, str], claim: C
         row = {
             "arm": labels[arm],
             "exponent of loss in FLOPs": _mean(law.exponent_N, alpha),
-            "n": f"{len(law.loss_NS)} seeds",
+            "n": told(law.curve.seeds, claim),
         }
-        if len(law.compute_S) >= FLOOR_FROM:
-            row["floor"] = _mean(law.floor_N, alpha)
+        if law.curve.loss_NS.shape[1] >= FLOOR_FROM:
+            row["floor"] = _floor(law, alpha)
         away = law.departure(alpha)
         row["farthest from its law"] = "–" if away is None else _departed(away, claim)
         rows.append(row)
@@ -178,6 +149,16 @@ def _departed(away: Departure, claim: Claim) -> str:
     """A departure in words, such as ``−0.0130 (−0.0150 to −0.0110) at 1m``."""
     interval = "" if away.low is None or away.high is None else f" ({signed(away.low, 4)} to {signed(away.high, 4)})"
     return f"{signed(away.mean, 4)}{interval} at {list(claim.sizes)[away.place]}"
+
+
+def _floor(law: Law, alpha: float) -> str:
+    """The floor with its interval, which ends at zero; without one where a seed's fit ended at a bound of its floor."""
+    low, high = 1e-4 * law.curve.loss_NS.min(1), (1 - 1e-4) * law.curve.loss_NS.min(1)
+    stuck = int(((law.floor_N <= low) | (law.floor_N >= high)).sum())
+    mean, interval = float(law.floor_N.mean()), over_seeds(law.floor_N, alpha)
+    if stuck:
+        return f"{mean:.4f}, {stuck} of {len(law.floor_N)} seeds at the fit's bound"
+    return f"{mean:.4f}" if interval is None else f"{mean:.4f} ({max(interval[0], 0.0):.4f} to {interval[1]:.4f})"
 
 
 def _mean(values: Sequence[float] | np.ndarray, alpha: float) -> str:

@@ -19,8 +19,10 @@ from tinylm.report.claims.sample import Sample
 from tinylm.report.figures.drawing import caption, figures_of, width
 from tinylm.report.judgement import signal, verdict_tables, wording
 from tinylm.report.judgement.compare import decide
+from tinylm.report.judgement.curves import counted, curves_of
+from tinylm.report.judgement.decisions import decision_note, decision_table
 from tinylm.report.judgement.scaling import laws, scaling_table
-from tinylm.report.judgement.trends import decision_table, label, trend_notes, trend_table
+from tinylm.report.judgement.trends import label, trend_notes, trend_table
 from tinylm.report.judgement.verdicts import Verdicts
 from tinylm.report.records.archive import archive
 from tinylm.report.records.arms import by_arm
@@ -80,7 +82,8 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
     placed = by_arm(runs, manifest)
     curves = history(*roots, keys=set(placed["key"]))
     arms = factors(placed, claim)
-    fitted = laws(placed, claim)
+    counting = counted(placed, claim, manifest)
+    fitted = laws(curves_of(counting, claim))
     figures = figures_of(verdicts, claim, placed, curves, arms, fitted, out / "figures")
     verdicts.write(out / "verdicts.json")
     write_text(out / "results.csv", as_csv(placed))
@@ -89,7 +92,8 @@ def write_report(name: str, roots: Sequence[str | Path], out: Path) -> Report:
         "reported_unit": claim.reported_unit,
         "trend_table": trend_table(verdicts, {item.variant: item for item in verdicts.comparisons}),
         "trend_notes": trend_notes(verdicts),
-        "decision_table": decision_table(placed, claim),
+        "decision_table": decision_table(counting, claim),
+        "decision_note": decision_note(counting, claim),
         "scaling_table": scaling_table(fitted, {arm: label(claim, arm) for arm in fitted}, claim),
         "signal_table": signal.signal_table(placed, curves, claim),
         "notes": {"signal": signal.NOTE, "spent": costs.SPENT_NOTE, "rounds": rounds.NOTE},
