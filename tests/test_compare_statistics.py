@@ -195,33 +195,42 @@ def test_seeds_needed_is_the_fewest(family: int) -> None:
     assert power_of_equivalence(1.0, m, 1.3, family) >= 0.8 > power_of_equivalence(1.0, m - 1, 1.3, family)
 
 
-def test_a_plan_takes_its_spread_from_past_pairs_of_its_factor_else_from_the_noisiest_arm(tmp_path: Path) -> None:
+def test_a_plan_takes_its_spread_from_pairs_of_its_factor_else_of_any_else_from_the_noisiest_arm(
+    tmp_path: Path,
+) -> None:
     sweep = Sweep(tmp_path / "runs").arm("d4", D4).arm("d8", D8)
     claim = sweep.manifest().claim
     assert claim is not None
     own = past_spread(claim, [sweep.root])
     assert own is not None
-    assert (own.provisional, own.source) == (False, "depth_width (1 M parameters, 6 M tokens a run)")
+    assert (own.provisional, own.source) == ("", "depth_width (1 M parameters, 6 M tokens a run)")
     assert own.sd == pytest.approx(np.std(np.subtract(D8, D4), ddof=1))
     unlike = Sweep(tmp_path / "unlike").arm("d4", D4).arm("d8", D8, config={"optim.lr": 0.1})
     unlike.manifest()
     refused = past_spread(claim, [unlike.root])
     assert refused is not None
-    assert refused.provisional, "pairs that may not be compared say nothing of pairs that may"
+    assert refused.provisional == "of single arms", "pairs that may not be compared say nothing of pairs that may"
+    assert refused.sd == pytest.approx(math.sqrt(2) * np.std(D4, ddof=1))
     other = Sweep(tmp_path / "other", "other", factor=["model/ffn"]).manifest().claim
     assert other is not None
     guess = past_spread(other, [sweep.root, tmp_path / "nowhere"])
     assert guess is not None
-    assert guess.provisional
-    assert guess.sd == pytest.approx(math.sqrt(2) * np.std(D4, ddof=1))
+    assert (guess.provisional, guess.sd) == ("another factor", own.sd)
     assert past_spread(claim, [tmp_path / "nowhere"]) is None
     for name, wider in (("calm", 0.5), ("wild", 50.0)):
-        odd = Sweep(sweep.root, name, factor=["optim"]).arm("d4", D4)
-        odd.arm("d12", [2.0 + wider * (score - np.mean(D4)) for score in D8])
+        arms = {f"{name}{place}": {} for place in (0, 1)}
+        odd = Sweep(tmp_path / name, name, factor=["optim"], arms=arms, baseline=f"{name}0").arm(f"{name}0", D4)
+        odd.arm(f"{name}1", [2.0 + wider * (score - np.mean(D4)) for score in D8], config={"optim.lr": 0.1})
         odd.manifest()
-    middle = past_spread(other, [sweep.root])
+    roots = [sweep.root, tmp_path / "calm", tmp_path / "wild"]
+    middle = past_spread(other, roots)
     assert middle is not None
-    assert not middle.source.startswith("wild"), "one odd arm does not speak for all sweeps"
+    assert middle.among[0] == 3
+    assert middle.among[1] < middle.sd < middle.among[2], "one odd sweep does not speak for all"
+    assert "3 past sweeps: " in describe_power(other, roots)[0]
+    again = past_spread(claim, roots)
+    assert again is not None
+    assert (again.sd, again.among[0]) == (own.sd, 1), "pairs of the same factor come first"
 
 
 def test_a_plan_warns_where_the_claim_would_rather_be_missed(tmp_path: Path) -> None:

@@ -113,15 +113,16 @@ def test_a_plan_reckons_with_the_worst_level_of_the_family(tmp_path: Path) -> No
     )
 
 
-def test_a_plan_reckons_with_the_noisiest_of_the_past(tmp_path: Path) -> None:
+def test_a_plan_reckons_with_all_pairs_of_the_past(tmp_path: Path) -> None:
     sweep = noisy(tmp_path, 5)
     claim = sweep.manifest().claim
     assert claim is not None
     measured = past_spread(claim, [tmp_path])
     assert measured is not None
-    assert measured.sd == max(item.sd or 0.0 for item in sweep.verdicts().comparisons)
+    assert measured.sd == pytest.approx(
+        math.sqrt(np.mean([(item.sd or 0.0) ** 2 for item in sweep.verdicts().comparisons]))
+    )
+    assert (measured.provisional, measured.among) == ("", (1, measured.sd, measured.sd))
     other = past_spread(Claim.parse({**sweep.claim, "factor": ["model/ffn"]}), [tmp_path])
     assert other is not None
-    assert other.provisional
-    scores = sweep.frame().groupby("shape.depth")["bits_per_byte"].std()
-    assert other.sd == pytest.approx(math.sqrt(2) * scores.max())
+    assert (other.sd, other.provisional) == (measured.sd, "another factor")

@@ -123,7 +123,10 @@ def describe_power(
             f"power: {many}: found at 80% power is {effect:.1f} × the standard deviation of the paired differences, "
             "which no past run tells"
         ]
-    source = f"from {spread.source}" + (", another factor: provisional" if spread.provisional else "")
+    many_past, least, largest = spread.among
+    source = f"from {spread.source}" + (f", {spread.provisional}: provisional" if spread.provisional else "")
+    if many_past > 1:
+        source += f"; {many_past} past sweeps: {least:.2g} to {largest:.2g}"
     effect = minimum_detectable_effect(spread.sd, n, family, claim.alpha)
     lines = [
         f"power: {many}: an effect of {effect:.2g} {claim.metric} is found at 80% power "
