@@ -336,6 +336,7 @@ def test_a_report_tells_trends_accuracy_and_exponents(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "| 0.3m | 1m | 10 of 10 (100%) | 4 seeds |" in text
     assert "| e over a |" in text
+    assert "| e − a at 1m |" in text, "the size is said once"
     assert "grows" in report.verdicts.trends[-1].word
     (row,) = (line for line in text.splitlines() if line.startswith("| a | \N{MINUS SIGN}0.0"))
     assert -float(row.split("|")[2].split()[0][1:]) == pytest.approx(SLOPE, abs=0.003)

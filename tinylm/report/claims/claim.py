@@ -202,6 +202,10 @@ class Claim:
         """How tables and figures call an arm."""
         return self.arms[arm].label or arm
 
+    def bare_label(self, arm: str) -> str:
+        """The same without its size, for where that is said otherwise."""
+        return self.label(arm).removesuffix(f" at {self.arms[arm].size}")
+
 
 def _sized(arm: str, size: str) -> str:
     """What an arm of the file is called at a size."""

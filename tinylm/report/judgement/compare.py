@@ -97,7 +97,7 @@ def _judge(pairing: Pairing, step: Step, equivalence: Step, claim: Claim, docume
     blank = Comparison(
         variant=pairing.variant,
         against=pairing.against,
-        variant_label=claim.label(pairing.variant),
+        variant_label=claim.bare_label(pairing.variant),  # its size is its opponent's, which says it
         against_label=claim.label(pairing.against),
         equal=arm.equal or claim.equal,
         n=0 if difference is None else difference.n,

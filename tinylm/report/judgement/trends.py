@@ -119,8 +119,7 @@ def _side(interval: tuple[float, float] | None) -> int:
 
 def label(claim: Claim, across: str) -> str:
     """How readers call an arm over all sizes."""
-    name = next(arm for arm in claim.arms if claim.across(arm) == across)
-    return claim.label(name).removesuffix(f" at {claim.arms[name].size}")
+    return claim.bare_label(next(arm for arm in claim.arms if claim.across(arm) == across))
 
 
 def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd.DataFrame:

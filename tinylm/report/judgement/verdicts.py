@@ -42,7 +42,8 @@ class Comparison:
     """One variant beside its opponent.
 
     Fields:
-        variant, against: the arms; ``variant_label`` and ``against_label`` are their names for readers.
+        variant, against: the arms; ``variant_label`` and ``against_label`` are their names for readers, of which the
+            second alone says the size where the claim has several.
         equal: the unit in which they are equal.
         n: pairs with a number on both sides (for Welch the smaller arm's runs); ``declared`` is what was planned.
         delta: mean of variant minus opponent; None where there is no pair.
