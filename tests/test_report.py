@@ -22,6 +22,7 @@ from tinylm.errors import UserError
 from tinylm.record import RunRecord
 from tinylm.report.claims.claim import Claim
 from tinylm.report.claims.manifest import read_manifest
+from tinylm.report.claims.portable import command, portable
 from tinylm.report.figures.style import spread
 from tinylm.report.judgement.verdict_tables import terminal_table
 from tinylm.report.judgement.wording import amount, answer, sentence, signed
@@ -30,7 +31,6 @@ from tinylm.report.records.archive import CHARACTERS, LINES, archive, shortened,
 from tinylm.report.records.arms import by_arm
 from tinylm.report.records.collect import collect, flatten
 from tinylm.report.records.history import history
-from tinylm.report.records.portable import command, portable
 from tinylm.report.tables.costs import spent_table
 from tinylm.report.tables.markdown import list_item, markdown
 from tinylm.report.tables.training import training_table

@@ -15,7 +15,7 @@ from tinylm.evaluate.bits import standard_error
 from tinylm.exchange import export as writing
 from tinylm.exchange.card import card
 from tinylm.record import RunRecord
-from tinylm.report.records.portable import portable
+from tinylm.report.claims.portable import portable
 from tinylm.report.records.replicates import replicates
 
 BITS = "bits"  # as conf/evaluate/bits.yaml names it

@@ -9,15 +9,35 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tinylm.compose import ledger
+from tinylm.errors import UserError
 from tinylm.report.claims.declaration import amendments
 from tinylm.report.claims.manifest import Job as Entry
 from tinylm.report.claims.manifest import Manifest
 
 
 def earlier(name: str, root: Path) -> Manifest | None:
-    """What an earlier start of the sweep left under ``root``; None where there is none."""
+    """What an earlier start of the sweep left under ``root``; None where there is none.
+
+    Raises:
+        UserError: its manifest is not whole.
+    """
     path = root / "sweeps" / f"{name}.json"
-    return Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return Manifest.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except ValueError as error:
+        raise UserError(f"{path} is not whole ({error}); delete it and start the sweep again") from error
+
+
+def continued(plan: Manifest, before: Manifest | None, roots: Sequence[Path]) -> Manifest:
+    """``plan`` with what an earlier start under the first of the roots ran, and with what was declared first.
+
+    Where nothing was started there, an archive may tell what was declared when the runs that it keeps were made.
+    """
+    whole = plan if before is None else joined(plan, before)
+    known = before or next((found for root in roots[1:] if (found := earlier(plan.name, root)) is not None), None)
+    return whole if known is None else as_declared_first(whole, known, roots)
 
 
 def joined(plan: Manifest, before: Manifest) -> Manifest:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from tinylm.compose import keys, ledger, session
 from tinylm.compose.expansion import Expander, Role
 from tinylm.compose.plan import Plan, planned_parameters, print_larger, print_plan
-from tinylm.compose.restart import as_declared_first, earlier, joined
+from tinylm.compose.restart import continued, earlier
 from tinylm.compose.session import Outcome
 from tinylm.errors import UserError
 from tinylm.report.claims.claim import Claim
@@ -157,7 +157,7 @@ def _run_stage(
         print_plan(plan, claim, expander.roots, _at_a_time(launcher, jobs))
         return not todo
     if manifest is not None:
-        whole = manifest if before is None else as_declared_first(joined(manifest, before), before, expander.roots)
+        whole = continued(manifest, before, expander.roots)
         whole.write(root)
         if whole.claim is not None and claim is not None and whole.claim.seeds != claim.seeds:
             first = ", ".join(map(str, whole.claim.seeds))

@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tinylm.report.claims.claim import Claim
+from tinylm.report.claims.portable import portable
 
 # What decides no verdict. The claim's own seeds are no part of it either: those added later are marked by themselves.
 _WORDS = {"question", "source", "cost", "claim", "label", "reported", "reported_unit"}
 
 
 def amendments(first: Claim, now: Claim) -> list[str]:
-    """What decides verdicts and was declared otherwise, such as ``delta: 0.005 -> 0.02``; empty where nothing was."""
-    return sorted(_changes("", dataclasses.asdict(first), dataclasses.asdict(now)))
+    """What decides verdicts and was declared otherwise, such as ``delta: 0.005 -> 0.02``; empty where nothing was.
+
+    Where its files lie is no part of a claim: an archive leaves their folders out.
+    """
+    return sorted(_changes("", portable(dataclasses.asdict(first)), portable(dataclasses.asdict(now))))
 
 
 def _changes(where: str, first: Any, now: Any) -> Iterator[str]:

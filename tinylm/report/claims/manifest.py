@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from tinylm.errors import UserError, nearest
 from tinylm.files import write_json
 from tinylm.report.claims.claim import Claim
 from tinylm.report.claims.declaration import amendments
+from tinylm.report.claims.portable import portable
 
 SCHEMA = 1
 _DROPPED = re.compile(r"~claim\.arms\.([^\s'\"=]+)")  # in Hydra's grammar, whatever quotes a shell wants about it
@@ -176,7 +177,7 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
         if len(whole) < len(part.jobs):
             warnings.append(f"{path} has several runs of one arm, stage and seed; the first of each counts")
         parts.append(dataclasses.replace(part, jobs=whole))
-    first = parts[0]
+    first, joined = parts[0], []
     claims: list[Claim] = []
     jobs: dict[tuple[str, str, int, str], Job] = {}
     for path, part in zip(paths, parts, strict=True):
@@ -186,6 +187,7 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
                 f"seed of another), so it is left out; {paths[0]} counts"
             )
             continue
+        joined.append(part)
         for job in part.jobs:
             jobs.setdefault(job.place, job)
         if part.claim is not None:
@@ -194,7 +196,25 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
     if claim is not None and len(claims) > 1:
         declared = [seed for seed in claim.seeds if all(seed in other.seeds for other in claims)]
         claim = dataclasses.replace(claim, seeds=declared or claim.seeds)
-        plain = [dataclasses.replace(item, seeds=[], cost="") for item in claims]
+        plain = [portable(dataclasses.asdict(dataclasses.replace(item, seeds=[], cost=""))) for item in claims]
         if any(item != plain[0] for item in plain[1:]):
             warnings.append(f"the claim of {paths[0]} differs from that of another root; the first counts")
-    return Manifest(first.name, first.command, claim, list(jobs.values()), warnings, first.first, first.added)
+    declared_first = next((part.first for part in reversed(joined) if part.first is not None), None)
+    added = [] if claim is None else _turns(joined, claim.seeds)
+    return Manifest(first.name, first.command, claim, list(jobs.values()), warnings, declared_first, added)
+
+
+def _turns(parts: Sequence[Manifest], declared: Collection[int]) -> list[list[int]]:
+    """The added seeds of several roots in their turns, the last root's first: an archive is older than what runs here.
+
+    What a root has beyond the turns that it tells is a turn of its own.
+    """
+    turns, placed = [], set(declared)
+    for part in reversed(parts):
+        told = {seed for group in part.added for seed in group}
+        rest = {job.seed for job in part.jobs if job.stage == "compare"} - told
+        for group in [*part.added, sorted(rest)]:
+            new = [seed for seed in group if seed not in placed]
+            placed |= set(new)
+            turns += [new] if new else []
+    return turns

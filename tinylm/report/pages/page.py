@@ -15,6 +15,7 @@ from markupsafe import Markup
 from tinylm.files import write_text
 from tinylm.report.claims.claim import Claim
 from tinylm.report.claims.manifest import Manifest, read_manifest
+from tinylm.report.claims.portable import command
 from tinylm.report.claims.sample import Sample
 from tinylm.report.figures.drawing import caption, figures_of, width
 from tinylm.report.judgement import signal, verdict_tables, wording
@@ -28,7 +29,6 @@ from tinylm.report.records.archive import archive
 from tinylm.report.records.arms import by_arm
 from tinylm.report.records.collect import collect
 from tinylm.report.records.history import history
-from tinylm.report.records.portable import command
 from tinylm.report.records.raw import as_csv, surroundings
 from tinylm.report.tables import costs, rounds
 from tinylm.report.tables.factors import arm_table, confounded, correlation_table, factors, matrix

@@ -13,12 +13,13 @@ from tinylm.errors import UserError
 from tinylm.files import write_json, write_text
 from tinylm.record import RunRecord
 from tinylm.report.claims.manifest import Manifest, read_manifest
+from tinylm.report.claims.portable import portable
 from tinylm.report.records.collect import run_folders
 from tinylm.report.records.history import read_history
-from tinylm.report.records.portable import portable
-from tinylm.report.statistics.documents import in_blocks
+from tinylm.report.statistics.documents import in_blocks, read_table
 
 LINES = 60  # a history's lines in an archive, about
+_NAMES_FILES = {"command", "overrides", "params", "sizes"}  # what of a manifest is words of the command line
 CHARACTERS = 16_384  # of JSON of what a run inherited
 
 
@@ -56,15 +57,22 @@ def archive(name: str, roots: Sequence[str | Path], out: Path) -> Path:
                 told = json.loads((folder / "inheritance.json").read_text(encoding="utf-8"))
                 write_json(target / folder.name / "inheritance.json", portable(shortened(told)))
             record.write(target / folder.name)
-    Manifest.parse(portable(manifest.as_json())).write(target)
+    Manifest.parse(_shared(manifest.as_json())).write(target)
     return target
+
+
+def _shared(value: Any) -> Any:
+    """A manifest's JSON without the folders of the files that it names; prose with a slash in it stays as it is."""
+    if isinstance(value, dict):
+        return {key: portable(item) if key in _NAMES_FILES else _shared(item) for key, item in value.items()}
+    return [_shared(item) for item in value] if isinstance(value, list) else value
 
 
 def _tables(folder: Path, record: RunRecord, target: Path) -> str | None:
     """Copy the tables that are not of documents, and bits by document; the name of their file, or None without any."""
     if record.items is None or not (folder / record.items).is_file():
         return None
-    frame = pd.read_parquet(folder / record.items)
+    frame = read_table(folder / record.items)
     if "document" in frame:
         others = frame[frame["document"].isna()].dropna(axis="columns", how="all")
         parts = [part for part in (in_blocks(frame), others) if not part.empty]

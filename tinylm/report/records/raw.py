@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from tinylm.report.records.portable import portable
+from tinylm.report.claims.portable import portable
 
 
 def surroundings(runs: pd.DataFrame) -> dict[str, str]:

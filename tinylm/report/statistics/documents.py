@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tinylm.errors import UserError
 from tinylm.report.statistics.difference import Difference
 
 ITEMS = "items.parquet"
@@ -19,6 +20,20 @@ BLOCKS = 1000  # rows an evaluator that are read and archived: neighbouring docu
 _DRAWS = 1000
 _NEIGHBOURS = 32  # documents in a row: two stretches of a split, for a block begins anywhere in one
 _FEWEST = 20  # documents from which their scatter tells of a text
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """What evaluators said of each document or part: a run's ``items.parquet``.
+
+    Raises:
+        UserError: it is not whole.
+    """
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are among these
+        raise UserError(
+            f"{path} cannot be read ({error}); delete it, and its run counts without its documents"
+        ) from error
 
 
 def in_blocks(items: pd.DataFrame) -> pd.DataFrame:
@@ -55,11 +70,15 @@ class Documents:
     runs: Mapping[str, Mapping[str, Any]]
     metric: str
     _read: dict[str, pd.DataFrame | None] = field(default_factory=dict)
+    _torn: list[str] = field(default_factory=list)
 
     def caveats(self) -> list[str]:
         """Why runs that scored documents, of those read so far, have no interval over them."""
         few = sorted({len(table) for table in self._read.values() if table is not None and len(table) < _FEWEST})
-        return [f"only {n} documents were scored; an interval over seeds and documents takes {_FEWEST}" for n in few]
+        return [
+            *self._torn,
+            *(f"only {n} documents were scored; an interval over seeds and documents takes {_FEWEST}" for n in few),
+        ]
 
     def of(self, key: str) -> pd.DataFrame | None:
         """A run's bits and bytes by document; None where it has none of this metric, or too few."""
@@ -74,7 +93,11 @@ class Documents:
         path = Path(str(run.get("root"))) / str(run["key"]) / ITEMS
         if len(names) != 1 or not path.is_file():
             return None
-        table = in_blocks(pd.read_parquet(path))
+        try:
+            table = in_blocks(read_table(path))
+        except UserError as error:
+            self._torn.append(str(error))
+            return None
         return table[table["evaluator"] == names[0]].set_index("document")[["bits", "bytes"]]
 
     def interval(

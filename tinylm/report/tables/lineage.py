@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tinylm.record import RunRecord, wall_seconds
+from tinylm.report.claims.portable import portable
 from tinylm.report.judgement.wording import amount
 from tinylm.report.records.history import read_history
-from tinylm.report.records.portable import portable
 
 Find = Callable[[str], Path | None]
 SHORT = 12  # characters of a hash that are shown
