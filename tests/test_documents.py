@@ -65,6 +65,18 @@ def test_without_the_same_documents_there_is_no_interval_over_them(tmp_path: Pat
     assert {other.text_low, other.text_high, few.text_low, few.text_high} == {None}
 
 
+def test_a_table_that_is_not_whole_costs_its_interval_alone(tmp_path: Path) -> None:
+    sweep = documents(Sweep(tmp_path), 400, 0.1)
+    sweep.manifest()
+    assert sweep.only().text_low is not None
+    (tmp_path / "d8-compare-0" / "items.parquet").write_bytes(b"PAR1 and no more")
+    found = sweep.verdicts()
+    assert [(item.verdict, item.text_low) for item in found.comparisons] == [("better", None)]
+    (warning,) = (text for text in found.warnings if "items.parquet" in text)
+    assert "cannot be read" in warning
+    assert "its run counts without its documents" in warning
+
+
 def test_an_archive_gives_the_same_interval(tmp_path: Path) -> None:
     sweep = documents(Sweep(tmp_path / "runs"), BLOCKS + 700, 0.05)
     first = sweep.verdicts()

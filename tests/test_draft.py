@@ -71,6 +71,8 @@ REFUSED = {
     "model/ffn/gelu": "there is one of that name",
     "model/ffn/My-Own": "is no name for a file",
     "model/ffn/class": "is a word of Python",
+    "init/none": "is a word of Python",
+    "model/norm/null": "is a value on a command line",
     "shape/huge": "copy a file of conf/shape/ instead",
 }
 

@@ -6,15 +6,16 @@ import re
 import string
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tinylm.report.tables.latex import document, latex
 
-CELLS = st.text(string.ascii_letters + string.digits + " &%$#_{}~^\\−±×–", max_size=6)
+CELLS = st.text(string.ascii_letters + string.digits + " [*&%$#_{}~^\\−±×–", max_size=6)
 
 
 @settings(deadline=None, max_examples=40)
+@example([["[b]", "", ""], ["*", "[", "]"]])
 @given(st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=4))
 def test_no_cell_breaks_its_table(rows: list[list[str]]) -> None:
     frame = pd.DataFrame(rows, columns=["a_1", "b & c", ""])
@@ -27,6 +28,7 @@ def test_no_cell_breaks_its_table(rows: list[list[str]]) -> None:
         assert len(re.findall(r"(?<!\\)&", plain)) == 2, "as many cells as columns"
         assert not re.findall(r"(?<!\\)[%#_]", plain)
         assert plain.isascii()
+        assert not line.startswith(("[", "*")), "the command before it would take it for its own"
     assert "\\caption{50\\% \\& more}" in told
     for rule in ("\\toprule", "\\midrule", "\\bottomrule", "\\label{tab:x}"):
         assert told.count(rule) == 1

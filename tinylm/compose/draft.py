@@ -98,6 +98,7 @@ TEXT = """    lines = [f"day {{day}} has {{day * 37 % 101}} hours and {{day * 53
 """
 FILES = 'SMALL += ["data=files", "data.paths=[text.txt]", "data.document=line"]\n'
 
+_VALUES = {"true", "false", "null", "nan", "inf"}  # of Hydra's grammar
 OWN = """    home = Path(__file__).resolve().parents[1]
     monkeypatch.setenv("TINYLM_ALLOW", "{parts}")
     monkeypatch.setenv("PYTHONPATH", str(home), prepend=":")
@@ -155,8 +156,8 @@ def variant(where: str, home: Path, like: str | None = None) -> list[Path]:
     if group not in groups:
         raise UserError(f"{where}: there is no group {group!r}{nearest(group, groups)}; write GROUP/NAME")
     _named(name, groups[group].split(", "))
-    if keyword.iskeyword(name):
-        raise UserError(f"{name!r} is a word of Python, which cannot name a module; take another")
+    if keyword.iskeyword(name) or keyword.iskeyword(_class_name(name)):
+        raise UserError(f"{name!r} is a word of Python, which cannot name a module and a class; take another")
     found = {option: node for option in groups[group].split(", ") if (node := _own_class(group, option)) is not None}
     if not found:
         raise UserError(
@@ -167,7 +168,7 @@ def variant(where: str, home: Path, like: str | None = None) -> list[Path]:
     begun = like or min(found, key=lambda option: len(found[option][1].read_text(encoding="utf-8")))
     target, source = found[begun]
     module, old = target.rsplit(".", 1)
-    new = "".join(part.capitalize() for part in name.split("_"))
+    new = _class_name(name)
     place = Place.of(home)
     package = module.rpartition(".")[0] if place.checkout else PARTS
     lines = (config_root() / group / f"{begun}.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -233,8 +234,14 @@ def _class(source: Path, old: str, new: str, target: str) -> str:
 def _named(name: str, known: Container[str]) -> None:
     if not NAME.fullmatch(name):
         raise UserError(f"{name!r} is no name for a file of ours: small letters, digits and _, such as my_variant")
+    if name in _VALUES:
+        raise UserError(f"{name!r} is a value on a command line, and names nothing there; take another")
     if name in known:
         raise UserError(f"{name}: there is one of that name; take another")
+
+
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _written(files: dict[Path, str]) -> list[Path]:

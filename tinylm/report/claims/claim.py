@@ -254,7 +254,7 @@ def _agree(claim: Claim, name: str) -> None:
     if not claim.factor:
         raise UserError(f"{name}.factor: name at least one config key that differs between the arms")
     for key, value, low, high in (
-        ("alpha", claim.alpha, 0.0, 1.0),
+        ("alpha", claim.alpha, 1e-6, 0.5),
         ("delta", claim.delta, 0.0, float("inf")),
         ("tolerance", claim.tolerance, 0.0, 1.0),
     ):

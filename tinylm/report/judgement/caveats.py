@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from tinylm.report.claims.manifest import Job, Manifest
 from tinylm.report.judgement.guards import Run
 from tinylm.report.judgement.pairing import Pairing
@@ -79,7 +81,7 @@ def _solved(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         sides = [rows.get(keys[0], {}) for keys in (pairing.keys, pairing.against_keys) if keys]
         for size in _SIZES:
             values = [side.get(f"accounting.shape.{size}") for side in sides]
-            if len(values) == 2 and None not in values and values[0] != values[1]:
+            if len(values) == 2 and not any(map(pd.isna, values)) and values[0] != values[1]:
                 found.append(f"{size} {values[0]:g} of {pairing.variant} against {values[1]:g} of {pairing.against}")
     if not found:
         return []

@@ -184,14 +184,14 @@ def _verdict(pairing: Pairing, step: Step, p_equivalence: float, claim: Claim) -
         return "inconclusive", "the arms gave the same numbers; does the factor reach the model?"
     if difference.error == 0:
         return "inconclusive", "every pair differs by the same number, so there is no spread to weigh it by"
-    uneven = counts.variant != counts.against
+    uneven = counts.lean != 0
     if p_equivalence < claim.alpha and not uneven:
         if step.p_adjusted < claim.alpha:
             return "equivalent", f"a difference is detectable, but inside ±{claim.delta:g}"
         return "equivalent", f"shown to lie inside ±{claim.delta:g}"
     if step.p_adjusted < claim.alpha:
         good = (difference.mean < 0) == (claim.direction == "lower")
-        winner_diverged = counts.variant > counts.against if good else counts.against > counts.variant
+        winner_diverged = counts.lean > 0 if good else counts.lean < 0
         if winner_diverged:
             return "inconclusive", f"the arm that is ahead diverged more often: {_tell(pairing)}"
         beside = "" if difference.method == "paired t" else "; unpaired (Welch), for the arms share no seed"

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from tinylm.report.claims.claim import Claim, Equal
 from tinylm.report.claims.manifest import Manifest
@@ -50,7 +50,7 @@ def unequal(pairs: Iterable[tuple[int, Run, Run]], equal: Equal, tolerance: floa
     worst: tuple[float, int, float, float] | None = None
     for seed, variant, against in pairs:
         a, b = variant.get(SPENT[equal]), against.get(SPENT[equal])
-        if a is None or b is None or not _number(a) or not _number(b):
+        if a is None or b is None or not number(a) or not number(b):
             return [f"equal {equal} cannot be checked: {SPENT[equal]} was not recorded (seed {seed})"]
         missed = abs(a - b) / abs(b) if b else (0.0 if a == b else math.inf)
         if worst is None or missed > worst[0]:
@@ -128,7 +128,8 @@ def mixed_machines(runs: Sequence[Run], claim: Claim) -> list[str]:
     reasons = []
     for name in _MACHINE:
         told = [(run.get(f"provenance.{name}"), run["status"]) for run in runs]
-        values = {str(value) for value, status in told if not (_missing(value) and status != "done")}
+        known = [value for value, status in told if not (_missing(value) and status != "done")]
+        values = {"none" if _missing(value) else str(value) for value in known}
         if len(values) > 1 and not _below(name, claim.factor):
             reasons.append(f"{name} mixed inside the comparison: {', '.join(sorted(values))}")
     return reasons
@@ -177,19 +178,20 @@ def one_parent(runs: Iterable[Run]) -> str | None:
 
 def partly_shared(arm: str, runs: Iterable[Run]) -> list[str]:
     """Refuse where some runs of an arm, and not all, begin from one parent: they are no independent seeds."""
-    parents = Counter(parent for run in runs if isinstance(parent := run.get("provenance.parent"), str))
+    done = [run for run in runs if run["status"] == "done"]
+    parents = Counter(parent for run in done if isinstance(parent := run.get("provenance.parent"), str))
     most = max(parents.values(), default=0)
-    if len(parents) < 2 or most < 2:
+    if most < 2 or most == len(done):
         return []
     return [
-        f"{most} of {parents.total()} runs of {arm} begin from the same parent and the others do not; "
+        f"{most} of {len(done)} runs of {arm} begin from the same parent and the others do not; "
         "give each seed its own, or one to all"
     ]
 
 
 def _score(run: Run, metric: str) -> float | None:
     value = run.get(metric)
-    return float(value) if run["status"] == "done" and value is not None and _number(value) else None
+    return float(value) if run["status"] == "done" and value is not None and number(value) else None
 
 
 def _corpus(run: Run) -> dict[str, Any]:
@@ -202,7 +204,8 @@ def _below(key: str, prefixes: Iterable[str]) -> bool:
     return any(key == prefix or key.startswith(f"{prefix}.") for prefix in dotted)
 
 
-def _number(value: Any) -> bool:
+def number(value: Any) -> TypeGuard[float]:
+    """Whether it is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -124,7 +123,7 @@ class Pairing:
 
 def _scores(runs: Mapping[int, Run], metric: str) -> dict[int, float]:
     found = {seed: run.get(metric) for seed, run in runs.items() if run["status"] == "done"}
-    return {seed: float(value) for seed, value in found.items() if value is not None and math.isfinite(value)}
+    return {seed: float(value) for seed, value in found.items() if guards.number(value)}
 
 
 def _diverged(runs: Mapping[int, Run]) -> int:

@@ -36,6 +36,11 @@ class Divergences:
     against_runs: int
     p_value: float
 
+    @property
+    def lean(self) -> int:
+        """Above zero where a larger share of the variant's runs diverged, below where of the opponent's."""
+        return self.variant * self.against_runs - self.against * self.variant_runs
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -21,6 +21,7 @@ TABLES = {  # a report's, with their captions
     "charged": "The same with tuning, parents and initialising charged.",
     "ledger": "What the claim took in all.",
 }
+_OPTION = re.compile(r"^([\[*])", re.MULTILINE)  # at the head of a row the command before it would take it
 # What a paper's fonts may lack.
 _SIGNS = {
     "\N{MINUS SIGN}": "$-$",
@@ -56,6 +57,7 @@ def latex(frame: pd.DataFrame, caption: str, label: str) -> str:
     sides = "".join("r" if _numeric(frame[column]) else "l" for column in frame)
     styler = frame.style.format(escape="latex").format_index(escape="latex", axis="columns").hide(axis="index")
     table = styler.to_latex(hrules=True, column_format=sides)
+    table = _OPTION.sub(r"{}\1", table)
     words = pd.DataFrame({"caption": [caption]}).style.format(escape="latex").hide(axis="index")
     told = words.to_latex(hrules=True).split("\\midrule\n")[1].split(" \\\\\n")[0]
     text = f"\\begin{{table}}\n\\centering\n\\caption{{{told}}}\n\\label{{{label}}}\n{table}\\end{{table}}\n"
