@@ -147,7 +147,11 @@ def test_an_arm_is_not_compared_with_itself(tmp_path: Path, capfd: pytest.Captur
 def test_sizes_are_listed_with_the_smallest_first(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Else their trend would be told backwards."""
     words = [*text_files(tmp_path / "text"), f"root={tmp_path}/runs", "~claim.tune", "--plan"]
-    for sizes, code in (("{deep:['shape.depth=3'],flat:['shape.depth=2']}", 2), ("{a:['budget.amount=9'],b:[]}", 0)):
+    for sizes, code in (
+        ("{deep:['shape.depth=3'],flat:['shape.depth=2']}", 2),
+        ("{a:['budget.amount=9'],b:[]}", 0),
+        ("{a:['tokenizer.vocab=390'],b:[]}", 0),  # about as many, as of shapes solved for one budget
+    ):
         assert main.dispatch(["sweep", "smoke", *words, f"+claim.sizes={sizes}"]) == code
     said = capfd.readouterr().err
     assert re.search(

@@ -14,6 +14,7 @@ from synthetic_sweep import D4, Sweep
 
 from tinylm.record import RunRecord
 from tinylm.report.judgement.compare import compare
+from tinylm.report.pages.page import write_report
 from tinylm.report.records.archive import archive
 from tinylm.report.statistics.documents import BLOCKS, in_blocks, text_error
 from tinylm.runs.items import write_items
@@ -75,6 +76,10 @@ def test_a_table_that_is_not_whole_costs_its_interval_alone(tmp_path: Path) -> N
     (warning,) = (text for text in found.warnings if "items.parquet" in text)
     assert "cannot be read" in warning
     assert "its run counts without its documents" in warning
+    write_report("depth_width", [tmp_path], tmp_path / "out")
+    kept = archive("depth_width", [tmp_path], tmp_path / "kept")
+    assert not (kept / "d8-compare-0" / "items.parquet").exists()
+    assert (kept / "d8-compare-1" / "items.parquet").is_file()
 
 
 def test_an_archive_gives_the_same_interval(tmp_path: Path) -> None:

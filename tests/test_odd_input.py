@@ -9,6 +9,7 @@ import pytest
 from synthetic_sweep import D4, D8, Sweep
 
 from tinylm.errors import UserError
+from tinylm.report.judgement.spread import past_spread
 from tinylm.report.judgement.verdicts import Divergences
 
 
@@ -22,11 +23,31 @@ def test_an_alpha_that_no_power_can_be_told_for_is_refused(tmp_path: Path, alpha
         Sweep(tmp_path, alpha=alpha).arm("d4", D4).arm("d8", D8).verdicts()
 
 
-@pytest.mark.parametrize("metric", ["status", "config", "nope"])
+@pytest.mark.parametrize("metric", ["status", "config"])
 def test_a_metric_that_is_no_number_is_refused(tmp_path: Path, metric: str) -> None:
-    found = Sweep(tmp_path, metric=metric).arm("d4", D4).arm("d8", D8).only()
+    sweep = Sweep(tmp_path, metric=metric).arm("d4", D4).arm("d8", D8)
+    with pytest.raises(UserError, match=f"claim.metric: {metric} of a run is .*, which is no number"):
+        sweep.verdicts()
+    claim = sweep.manifest().claim
+    assert claim is not None
+    assert past_spread(claim, [tmp_path]) is None
+
+
+def test_a_metric_that_no_run_has_leaves_no_pair(tmp_path: Path) -> None:
+    found = Sweep(tmp_path, metric="nope").arm("d4", D4).arm("d8", D8).only()
     assert found.verdict == "refused"
     assert "0 of 5 declared pairs" in found.reason
+
+
+def test_a_run_that_failed_and_an_arm_like_its_opponent_tell_no_spread(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, arms={"d4": {}, "d8": {}, "d9": {}}).arm("d4", D4).arm("d8", D8)
+    before = past_spread(sweep.manifest().claim, [tmp_path])  # type: ignore[arg-type]
+    sweep.arm("d9", D4[:4]).run("d9", 4, None, status="failed", accounting={"parameters.total": None}, cost={})
+    after = past_spread(sweep.manifest().claim, [tmp_path])  # type: ignore[arg-type]
+    assert before is not None
+    assert after is not None
+    assert after.sd == before.sd
+    assert after.source == before.source == "depth_width (1 M parameters, 6 M tokens a run)"
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,22 @@ def test_a_start_in_a_new_root_knows_what_an_archive_had_seen(tmp_path: Path) ->
     assert (begun.claim.seeds, begun.added) == ([0, 1, 2], [[3, 4, 5], [6, 7, 8]])
     assert begun.amended == ["delta: 0.001 -> 0.005"]
     assert continued(plan, None, [here]) == plan, "nothing is known here"
+    # A start narrowed to a fresh seed, tuning alone, and a start after either that forgot: all know.
+    jobs = plan.jobs
+    fresh = dataclasses.replace(jobs[0], key="d4-compare-9", seed=9)
+    tuning = dataclasses.replace(jobs[0], key="d4-tune-100", stage="tune", seed=100)
+    for start in ([fresh], [tuning, dataclasses.replace(tuning, arm="d8", key="d8-tune-100")]):
+        narrow = continued(dataclasses.replace(plan, jobs=start), None, [here, old])
+        assert narrow.amended == ["delta: 0.001 -> 0.005"]
+        assert narrow.jobs == start, "the archive's runs stay where they are"
+    forgot = dataclasses.replace(plan, jobs=[fresh])
+    assert continued(plan, forgot, [here, old]).amended == ["delta: 0.001 -> 0.005"]
+    assert continued(plan, forgot, [here, old]).added[:2] == [[3, 4, 5], [6, 7, 8]]
     other = dataclasses.replace(plan, jobs=[dataclasses.replace(job, key=f"other-{job.key}") for job in plan.jobs])
     assert continued(other, None, [here, old]) == other, "other runs: a plan of its own"
     (here / "sweeps").mkdir(parents=True)
     (here / "sweeps" / "depth_width.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match=r"depth_width.json is not whole .*; delete it and start the sweep again"):
+    with pytest.raises(UserError, match=r"depth_width.json is not whole .*; take it away and start the sweep again"):
         earlier("depth_width", here)
 
 
@@ -80,6 +91,18 @@ def test_seeds_that_no_root_tells_of_are_a_turn(tmp_path: Path) -> None:
         assert read_manifest("depth_width", *roots).added == [[3, 4]]
         warnings = " ".join(compare("depth_width", *roots).warnings)
         assert "errs in 10% of cases by 2 looks" in warnings
+
+
+def test_turns_that_one_root_tells_are_not_pooled_by_one_that_does_not(tmp_path: Path) -> None:
+    here, old = amended(tmp_path / "here"), nine_seeds(tmp_path / "old", 9)
+    old.manifest()
+    for roots in ([here, old.root], [old.root, here]):
+        assert read_manifest("depth_width", *roots).added == [[3, 4, 5], [6, 7, 8]]
+
+
+def test_seeds_that_were_declared_and_never_run_are_no_look(tmp_path: Path) -> None:
+    built = Sweep(tmp_path, seeds=[0, 1, 2]).arm("d4", D4, first=3).arm("d8", D8, first=3)
+    assert not [text for text in built.verdicts().warnings if "looks" in text]
 
 
 def test_an_archive_cuts_the_folders_of_files_and_no_words(tmp_path: Path) -> None:

@@ -182,7 +182,8 @@ def test_sizes_listed_from_the_largest_leave_no_trend(tmp_path: Path) -> None:
     built.jobs.reverse()  # a manifest's jobs keep the order in which sizes were declared
     trend = only(built.verdicts())
     assert (trend.word, trend.change) == ("undecided", None)
-    assert trend.reason.startswith("the sizes are not listed with the smallest first (claim.sizes); no multiplier: ")
+    assert trend.reason == "the sizes are not listed with the smallest first (claim.sizes)"
+    assert trend.limits == "no multiplier: training FLOPs do not grow from each size to the next"
     manifest = built.manifest()
     assert manifest.claim is not None
     assert laws(curves_of(by_arm(built.frame(), manifest), manifest.claim)) == {}
@@ -211,19 +212,19 @@ def test_a_planted_multiplier_is_found(tmp_path: Path) -> None:
     assert trend.multiplier_low is not None
     assert trend.multiplier_high is not None
     assert trend.multiplier_low < 1.5 < trend.multiplier_high
-    assert not trend.reason
+    assert not trend.limits
 
 
 def test_arms_far_apart_have_a_multiplier_with_a_star_or_none(tmp_path: Path) -> None:
     far = only(sweep(tmp_path / "far", {"b": [0.9] * 3}).verdicts())
-    assert (far.multiplier, far.reason) == (
+    assert (far.multiplier, far.limits) == (
         None,
         "no multiplier: the arms' losses do not fall through the same values at every seed",
     )
     near = sweep(tmp_path / "near", {"b": [0.18] * 3}, noise=0.0005)
     found = only(near.verdicts())
     assert found.multiplier is not None
-    assert found.reason.startswith("the multiplier is over losses of 1.")
+    assert found.limits.startswith("the multiplier is over losses of 1.")
     assert trend_table(near.verdicts(), {}).loc[0, "training FLOPs the other needs"].endswith("*")
     (note,) = trend_notes(near.verdicts())
     page = write_report(near.name, [near.root], tmp_path / "out").path
@@ -292,15 +293,17 @@ def test_sizes_may_be_budgets_which_have_a_multiplier_and_no_trend(tmp_path: Pat
     trend = only(built.verdicts())
     assert (trend.word, trend.reason) == ("undecided", "the opponent has as many parameters at every size")
     assert trend.multiplier == pytest.approx(1.5, rel=0.05)
+    row = trend_table(built.verdicts(), {}).loc[0]
+    assert (row["verdict"], row["training FLOPs the other needs"][-1]) == ("undecided*", ")"), "nothing limits it"
 
 
 def test_a_multiplier_tells_what_it_leaves_out(tmp_path: Path) -> None:
     built = sweep(tmp_path, {"b": [0.02] * 3}, noise=0.0005, parent=1e14)
     trend = only(built.verdicts())
     assert trend.multiplier is not None
-    assert trend.reason == "the multiplier counts training FLOPs alone, not those of parents and of initialising"
+    assert trend.limits == "the multiplier counts training FLOPs alone, not those of parents and of initialising"
     higher = sweep(tmp_path / "higher", {"b": [0.02] * 3}, noise=0.0005, direction="higher")
-    assert only(higher.verdicts()).reason.startswith("no multiplier: it needs a loss (direction: lower)")
+    assert only(higher.verdicts()).limits.startswith("no multiplier: it needs a loss (direction: lower)")
 
 
 def test_trends_stand_wherever_verdicts_do(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def _refuse_shrinking(claim: Claim, planned: Mapping[str, keys.Job]) -> None:
             continue  # the command line took it out
         counts = {size: planned_parameters(job) for size, job in sizes.items() if job is not None}
         for (before, more), (size, fewer) in itertools.pairwise(counts.items()):
-            if fewer < more:
+            if fewer < more * (1 - claim.tolerance):  # a solved shape meets its budget about
                 raise UserError(
                     f"claim.sizes: {before} ({more:,} parameters) is listed before {size} ({fewer:,}); "
                     "list the smallest first"

@@ -207,11 +207,11 @@ def read_manifest(name: str, *roots: str | Path) -> Manifest:
 def _turns(parts: Sequence[Manifest], declared: Collection[int]) -> list[list[int]]:
     """The added seeds of several roots in their turns, the last root's first: an archive is older than what runs here.
 
-    What a root has beyond the turns that it tells is a turn of its own.
+    What a root has beyond the turns that any of them tells is a turn of its own.
     """
     turns, placed = [], set(declared)
+    told = {seed for part in parts for group in part.added for seed in group}
     for part in reversed(parts):
-        told = {seed for group in part.added for seed in group}
         rest = {job.seed for job in part.jobs if job.stage == "compare"} - told
         for group in [*part.added, sorted(rest)]:
             new = [seed for seed in group if seed not in placed]

@@ -41,9 +41,10 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         times = f" in {len(manifest.added)} turns" if len(manifest.added) > 1 else ""
         found.append(f"seeds were added to the declared ones{times}: the verdicts rest on those added last alone")
         if manifest.claim is not None:
-            looks = 1 + len(manifest.added)
+            looks = _declared_seen(manifest, rows, pairings) + len(manifest.added)
             error = 1 - (1 - manifest.claim.alpha) ** looks
-            found.append(f"whoever adds seeds until a result pleases errs in {error:.0%} of cases by {looks} looks")
+            if looks > 1:
+                found.append(f"whoever adds seeds until a result pleases errs in {error:.0%} of cases by {looks} looks")
     shared = sorted({arm for pairing in pairings for arm in pairing.given})
     if shared:
         found.append(f"all seeds begin from one parent: {', '.join(shared)}; the intervals are given that parent")
@@ -56,6 +57,17 @@ def caveats(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pair
         named = textwrap.shorten(whose, 120, placeholder=" ...")
         found.append(f"{note} ({len({job.key for job in jobs})} run(s) of {named})")
     return found
+
+
+def _declared_seen(manifest: Manifest, rows: Mapping[str, Run], pairings: Sequence[Pairing]) -> bool:
+    """Whether some comparison could be looked at on the declared seeds: both its arms have ended runs of them."""
+    declared = [] if manifest.claim is None else manifest.claim.seeds
+
+    def seen(arm: str) -> bool:
+        keys = [key for seed, key in manifest.keys(arm).items() if seed in declared]
+        return any(rows[key]["status"] in ("done", "diverged") for key in keys if key in rows)
+
+    return any(seen(pairing.variant) and seen(pairing.against) for pairing in pairings)
 
 
 def _strangers(rows: Mapping[str, Run], pairings: Sequence[Pairing], name: str, prefix: str) -> list[str]:

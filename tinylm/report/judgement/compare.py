@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,7 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         _over_families({item.variant: p(item) for item in pairings}, claim)
         for p in (lambda item: item.p_value, lambda item: item.p_equivalence(claim.delta))
     )
+    _refuse_words(manifest.name, claim.metric, rows.values())
     documents = Documents(rows, claim.metric)
     comparisons = [
         _judge(item, decided[item.variant], equivalence[item.variant], claim, documents) for item in pairings
@@ -79,6 +81,13 @@ def decide(runs: pd.DataFrame, manifest: Manifest) -> Verdicts:
         smallest_effect=claim.delta,
         amended=bool(manifest.amended),
     )
+
+
+def _refuse_words(name: str, metric: str, runs: Iterable[Run]) -> None:
+    for run in runs:
+        told = run.get(metric)
+        if isinstance(told, str | bool | list | dict):
+            raise UserError(f"sweep {name!r}: claim.metric: {metric} of a run is {told!r}, which is no number")
 
 
 def _over_families(p_values: dict[str, float], claim: Claim) -> dict[str, Step]:

@@ -11,6 +11,7 @@ from scipy.interpolate import PchipInterpolator
 from tinylm.report.judgement.curves import Curve
 from tinylm.report.statistics.difference import over_seeds
 
+_WIDEST = math.log(1e6)
 SPAN = 1.5  # times the FLOPs of the smallest that the largest size takes at least; below there is no slope to see
 
 
@@ -51,6 +52,8 @@ def multiplier(variant: Curve | None, against: Curve | None, alpha: float) -> Mu
     low, high = max(end[0] for end in ends), min(end[1] for end in ends)
     if math.log(high / low) < min(math.log(end[1] / end[0]) for end in ends) / 2:
         limits.append(f"the multiplier is over losses of {low:.3f} to {high:.3f} alone, which both arms reach")
+    if max(map(abs, interval)) > _WIDEST:
+        return Multiplier(reason="no multiplier: its interval over so few seeds spans all numbers")
     value, lowest, highest = (math.exp(float(number)) for number in (found_N.mean(), *interval))
     return Multiplier(value, lowest, highest, "; ".join(limits))
 

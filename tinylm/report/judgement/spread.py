@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinylm.errors import UserError
 from tinylm.report.claims.claim import Claim
 from tinylm.report.claims.manifest import Manifest, read_manifest
-from tinylm.report.judgement.guards import Run
+from tinylm.report.judgement.guards import Run, number
 from tinylm.report.judgement.pairing import Pairing
 from tinylm.report.judgement.wording import amount
 from tinylm.report.records.collect import collect
@@ -80,7 +81,9 @@ def _pooled(past: Claim, manifest: Manifest, rows: Mapping[str, Run]) -> float:
     for variant, against in past.comparisons.items():
         pairing = Pairing.of(variant, against, past, manifest, rows)
         found = pairing.difference
-        if not pairing.refusals and found is not None and found.method == "paired t" and found.n >= _ENOUGH:
+        if pairing.refusals or found is None or found.method != "paired t" or found.n < _ENOUGH:
+            continue
+        if found.sd > 0:  # else the factor did not reach the model, or only a number did not change
             squares += found.sd**2 * (found.n - 1)
             freedom += found.n - 1
     return math.sqrt(squares / freedom) if freedom else 0.0
@@ -90,7 +93,7 @@ def _scale(manifest: Manifest, runs: Sequence[Run]) -> str:
     """A sweep with its size: spreads of other sizes are others."""
     facts = []
     for column, noun in (("accounting.parameters.total", "parameters"), ("cost.tokens", "tokens")):
-        values = [float(run[column]) for run in runs if run.get(column) is not None]
+        values = _finite(run.get(column) for run in runs)  # a run that failed tells none
         if values:
             facts.append(f"{amount(math.fsum(values) / len(values))} {noun}")
     return manifest.name + (f" ({', '.join(facts)} a run)" if facts else "")
@@ -123,8 +126,8 @@ def _manifests(roots: Sequence[str | Path]) -> Iterable[Manifest]:
             continue  # a sweep that cannot be read tells nothing about spread; its own report says so
 
 
-def _finite(scores: Iterable[float | None]) -> list[float]:
-    return [float(score) for score in scores if score is not None and math.isfinite(score)]
+def _finite(values: Iterable[Any]) -> list[float]:
+    return [float(value) for value in values if number(value)]
 
 
 def _sd(values: Sequence[float]) -> float:

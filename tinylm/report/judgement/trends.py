@@ -64,7 +64,7 @@ def _trend(
     variant, against = (known[arm].of(seeds) if arm in known else None for arm in pair)
     needed = multiplier(variant, against, claim.alpha)
     told = dataclasses.replace(
-        told, multiplier=needed.value, multiplier_low=needed.low, multiplier_high=needed.high, reason=needed.reason
+        told, multiplier=needed.value, multiplier_low=needed.low, multiplier_high=needed.high, limits=needed.reason
     )
     gains_NS = sign * np.array([[by_size[size].differences[seed] for size in claim.sizes] for seed in seeds])
     parameters = runs[runs["status"] == "done"].groupby("arm")[_PARAMETERS].mean()
@@ -73,20 +73,17 @@ def _trend(
 
 def _sloped(told: Trend, gains_NS: np.ndarray, x_S: np.ndarray, claim: Claim) -> Trend:
     """With the gain's change for each doubling of the parameters, of which ``x_S`` are the logarithms."""
-
-    def without(reason: str) -> Trend:
-        return dataclasses.replace(told, reason="; ".join(filter(None, [reason, told.reason])))
-
-    if np.ptp(x_S) == 0:
-        return without("the opponent has as many parameters at every size")
-    if (np.diff(x_S) < 0).any():
-        return without("the sizes are not listed with the smallest first (claim.sizes)")
+    same = math.log2(1 + claim.tolerance)
+    if np.ptp(x_S) <= same:
+        return dataclasses.replace(told, reason="the opponent has as many parameters at every size")
+    if (np.diff(x_S) < -same).any():
+        return dataclasses.replace(told, reason="the sizes are not listed with the smallest first (claim.sizes)")
     slope_N = slopes(x_S, gains_NS)
     ends = [gains_NS.mean(1) + slope_N * (x_S[place] - x_S.mean()) for place in (0, -1)]
     interval = over_seeds(slope_N, claim.alpha)
     told = dataclasses.replace(told, change=float(slope_N.mean()))
     if interval is None:
-        return without("every seed has the same trend, so there is no spread to weigh it by")
+        return dataclasses.replace(told, reason="every seed has the same trend, so there is no spread to weigh it by")
     return dataclasses.replace(
         told,
         ci_low=interval[0],
@@ -123,8 +120,8 @@ def label(claim: Claim, across: str) -> str:
 
 
 def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
-    """A row an effect: its gain at each size, its change for each doubling, the word, the compute multiplier (with a
-    star where `trend_notes` says what limits it).
+    """A row an effect: its gain at each size, its change for each doubling, the word, the compute multiplier (a star:
+    `trend_notes` says why).
 
     Args:
         comparisons: by variant; their intervals say how many digits a gain has.
@@ -141,15 +138,19 @@ def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd
             else f"{signed(item.change, digits)} ({signed(item.ci_low, digits)} to {signed(item.ci_high, digits)})"
         )
         told = marks(item, verdicts)
-        row["verdict"] = item.word + (f" ({', '.join(told)})" if told else "")
-        row["training FLOPs the other needs"] = _multiplier(item) + "*" * bool(item.reason)
+        row["verdict"] = item.word + "*" * bool(item.reason) + (f" ({', '.join(told)})" if told else "")
+        row["training FLOPs the other needs"] = _multiplier(item) + "*" * bool(item.limits)
         rows.append(row | {"n": f"{item.n}"})
     return pd.DataFrame(rows).fillna("–")
 
 
 def trend_notes(verdicts: Verdicts) -> list[str]:
-    """What limits the trends and their multipliers, which carry a star in `trend_table`."""
-    return [f"{_effect(item)}: {item.reason}" for item in verdicts.trends if item.reason]
+    """Why trends are lacking, and what limits multipliers: what has a star in `trend_table`."""
+    return [
+        f"{_effect(item)}: {'; '.join(filter(None, [item.reason, item.limits]))}"
+        for item in verdicts.trends
+        if item.reason or item.limits
+    ]
 
 
 def _multiplier(trend: Trend) -> str:

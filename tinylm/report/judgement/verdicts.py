@@ -159,7 +159,8 @@ class Trend:
         multiplier, multiplier_low, multiplier_high: times the variant's compute that the opponent needs to be as good,
             a geometric mean over the losses that both reach; None where there are none.
         n: seeds that have a difference at every size.
-        reason: why there is no interval, or no multiplier, or that it is over few losses.
+        reason: why the change has no interval; else empty.
+        limits: why there is no multiplier, or what limits it; else empty.
         extended, given: of the comparisons that it is over.
     """
 
@@ -177,6 +178,7 @@ class Trend:
     multiplier_low: float | None = None
     multiplier_high: float | None = None
     reason: str = ""
+    limits: str = ""
     extended: bool = False
     given: bool = False
 

@@ -72,7 +72,10 @@ def _tables(folder: Path, record: RunRecord, target: Path) -> str | None:
     """Copy the tables that are not of documents, and bits by document; the name of their file, or None without any."""
     if record.items is None or not (folder / record.items).is_file():
         return None
-    frame = read_table(folder / record.items)
+    try:
+        frame = read_table(folder / record.items)
+    except UserError:
+        return None  # the report's warnings name it
     if "document" in frame:
         others = frame[frame["document"].isna()].dropna(axis="columns", how="all")
         parts = [part for part in (in_blocks(frame), others) if not part.empty]

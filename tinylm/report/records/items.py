@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tinylm.errors import UserError
 from tinylm.report.statistics.documents import read_table
 
 NAME = "items.parquet"
@@ -14,18 +15,20 @@ NAME = "items.parquet"
 def items(runs: pd.DataFrame, evaluator: str) -> pd.DataFrame:
     """The rows of one evaluator in the tables of these runs, with the run's ``key``; empty where no run has any.
 
+    A table that is not whole is left out.
+
     Args:
         runs: of `tinylm.report.records.collect.collect`.
         evaluator: the name of one, as in the column ``evaluator``.
-
-    Raises:
-        UserError: a table is not whole.
     """
     parts = []
     for key, root in runs[["key", "root"]].dropna().drop_duplicates("key").itertuples(index=False):
         path = Path(root) / key / NAME
         if path.is_file():
-            table = read_table(path)
+            try:
+                table = read_table(path)
+            except UserError:
+                continue  # the report's warnings name it
             table = table[table["evaluator"] == evaluator]
             parts.append(table.dropna(axis="columns", how="all").assign(key=key))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"key": []})
