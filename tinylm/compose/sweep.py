@@ -206,11 +206,11 @@ def _refuse_shrinking(claim: Claim, planned: Mapping[str, keys.Job]) -> None:
         UserError: an arm's model is smaller at a size than at the one before.
     """
     for name in dict.fromkeys(claim.across(arm) for arm in claim.arms):
-        sizes = {size: planned.get(arm) for size, arm in zip(claim.sizes, claim.at_sizes(name), strict=True)}
-        if any(job is None for job in sizes.values()):
+        arms = claim.at_sizes(name)
+        if not set(arms) <= set(planned):
             continue  # the command line took it out
-        counts = {size: planned_parameters(job) for size, job in sizes.items() if job is not None}
-        for (before, more), (size, fewer) in itertools.pairwise(counts.items()):
+        counts = [planned_parameters(planned[arm]) for arm in arms]
+        for (before, more), (size, fewer) in itertools.pairwise(zip(claim.sizes, counts, strict=True)):
             if fewer < more * (1 - claim.tolerance):  # a solved shape meets its budget about
                 raise UserError(
                     f"claim.sizes: {before} ({more:,} parameters) is listed before {size} ({fewer:,}); "

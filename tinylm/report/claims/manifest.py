@@ -135,11 +135,15 @@ class Manifest:
         known = {job.place: job.key for job in self.jobs}
         return [job for job in other.jobs if known.get(job.place, job.key) != job.key]
 
-    def newest(self, added: Collection[int]) -> list[int]:
-        """Of several added seeds the group that came last; all of them where that is not known.
+    def counting(self, planned: Collection[int]) -> list[int]:
+        """Of planned seeds those that decide: the declared ones, or where some were added the group that came last.
 
         Whoever adds seeds has seen what those before gave, and goes on only where it did not please.
         """
+        declared = [] if self.claim is None else self.claim.seeds
+        added = set(planned) - set(declared)
+        if not added:
+            return declared
         groups = [sorted(set(group) & set(added)) for group in self.added]
         return next((group for group in reversed(groups) if group), sorted(added))
 

@@ -14,7 +14,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tinylm.report.claims.claim import Claim
 from tinylm.report.figures.style import MANY, dash, grid, label_right, logarithmic, marker, style
-from tinylm.report.judgement.trends import label
 from tinylm.report.judgement.wording import amount
 from tinylm.report.records.arms import once, one_vocabulary
 
@@ -63,8 +62,7 @@ def learning_curves(
 def _by_size(lines: pd.DataFrame, claim: Claim) -> list[tuple[str, pd.DataFrame]]:
     """The lines of each size that has any, its arms called without their size."""
     size = lines["arm"].map({name: arm.size for name, arm in claim.arms.items()})
-    names = lines["arm"].map({name: label(claim, claim.across(name)) for name in claim.arms})
-    named = lines.assign(label=names)
+    named = lines.assign(label=lines["arm"].map({name: claim.bare_label(name) for name in claim.arms}))
     return [(at, named[size == at]) for at in claim.sizes if (size == at).any()]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from tinylm.report.claims.claim import Claim
 from tinylm.report.claims.manifest import Manifest
 
+SPAN = 1.5  # times the FLOPs of the smallest that the largest size takes at least; below there is no slope to see
 _ELSEWHERE = ("cost.parent_flops", "cost.initialise_flops")
 
 
@@ -33,6 +34,16 @@ class Curve:
         mean: np.ndarray = self.compute_NS.mean(0)
         return mean
 
+    @property
+    def grows(self) -> bool:
+        """Whether each size takes more FLOPs than the one before, at every seed."""
+        return bool((np.diff(self.compute_NS) > 0).all())
+
+    @property
+    def spans(self) -> bool:
+        """Whether the sizes lie far enough apart in FLOPs for a slope to be seen."""
+        return bool((self.compute_NS[:, -1] >= SPAN * self.compute_NS[:, 0]).all())
+
     def of(self, seeds: Sequence[int]) -> Curve | None:
         """Of some of its seeds alone, in that order; None where it lacks one."""
         if not set(seeds) <= set(self.seeds):
@@ -48,8 +59,7 @@ def counted(runs: pd.DataFrame, claim: Claim, manifest: Manifest) -> pd.DataFram
         runs: of `tinylm.report.records.arms.by_arm`.
     """
     compared = runs[(runs["stage"] == "compare") & runs["arm"].isin(list(claim.arms))]
-    added = set(compared["seed"]) - set(claim.seeds)
-    return compared[compared["seed"].isin(manifest.newest(added) if added else claim.seeds)]
+    return compared[compared["seed"].isin(manifest.counting(set(compared["seed"])))]
 
 
 def told(seeds: Sequence[int], claim: Claim) -> str:

@@ -58,7 +58,7 @@ def _estimate(name: str, estimand: Estimand, placed: pd.DataFrame, claim: Claim,
     if estimand.stage(claim) == "compare":
         added = set(runs["seed"]) - set(claim.seeds)
         told = dataclasses.replace(told, extended=bool(added))
-        counted = manifest.newest(added) if added else claim.seeds
+        counted = manifest.counting(set(runs["seed"]))
         runs = runs[runs["seed"].isin(counted)]
         reasons += _unplanned(list(claim.arms) if arms is None else arms, counted, manifest)
     elif estimand.stage(claim) == "parent":

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from tinylm.report.judgement.curves import Curve
+from tinylm.report.judgement.curves import SPAN, Curve
 from tinylm.report.statistics.difference import over_seeds
 
-_WIDEST = math.log(1e6)
-SPAN = 1.5  # times the FLOPs of the smallest that the largest size takes at least; below there is no slope to see
+_WIDEST = math.log(1e6)  # of an interval's end: beyond there is nothing to read, and soon no number
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ def multiplier(variant: Curve | None, against: Curve | None, alpha: float) -> Mu
     if variant is None or against is None:
         return Multiplier(reason="no multiplier: it needs a loss (direction: lower) and training FLOPs at every size")
     for curve in (variant, against):
-        if (np.diff(curve.compute_NS) <= 0).any():
+        if not curve.grows:
             return Multiplier(reason="no multiplier: training FLOPs do not grow from each size to the next")
-        if (curve.compute_NS[:, -1] < SPAN * curve.compute_NS[:, 0]).any():
+        if not curve.spans:
             return Multiplier(reason=f"no multiplier: the sizes span less than {SPAN:g} times the training FLOPs")
     found_N = log_multiplier_N(variant, against)
     if found_N is None:
@@ -53,7 +52,7 @@ def multiplier(variant: Curve | None, against: Curve | None, alpha: float) -> Mu
     if math.log(high / low) < min(math.log(end[1] / end[0]) for end in ends) / 2:
         limits.append(f"the multiplier is over losses of {low:.3f} to {high:.3f} alone, which both arms reach")
     if max(map(abs, interval)) > _WIDEST:
-        return Multiplier(reason="no multiplier: its interval over so few seeds spans all numbers")
+        return Multiplier(reason="no multiplier: its interval reaches beyond a millionfold")
     value, lowest, highest = (math.exp(float(number)) for number in (found_N.mean(), *interval))
     return Multiplier(value, lowest, highest, "; ".join(limits))
 

@@ -60,14 +60,9 @@ class Pairing:
     def of(cls, variant: str, against: str, claim: Claim, manifest: Manifest, rows: Mapping[str, Run]) -> Pairing:
         planned_a, planned_b = manifest.keys(variant), manifest.keys(against)
         apart = bool(planned_a and planned_b) and not set(planned_a) & set(planned_b)
-        added = (set(planned_a) | set(planned_b)) - set(claim.seeds)
-        extended = bool(added)
-        seeds_a = seeds_b = manifest.newest(added) if extended else claim.seeds
-        if apart:  # each arm by itself: its newest seeds, or where none were added, the declared ones
-            seeds_a, seeds_b = (
-                manifest.newest(own) if (own := set(planned) - set(claim.seeds)) else claim.seeds
-                for planned in (planned_a, planned_b)
-            )
+        both = {*planned_a, *planned_b}
+        extended = not both <= set(claim.seeds)
+        seeds_a, seeds_b = (manifest.counting(planned if apart else both) for planned in (planned_a, planned_b))
         declared = min(len(seeds_a), len(seeds_b))
         runs_a = {seed: rows[planned_a[seed]] for seed in seeds_a if planned_a.get(seed) in rows}
         runs_b = {seed: rows[planned_b[seed]] for seed in seeds_b if planned_b.get(seed) in rows}

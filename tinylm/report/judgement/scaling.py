@@ -16,7 +16,6 @@ from scipy import optimize, stats
 
 from tinylm.report.claims.claim import Claim
 from tinylm.report.judgement.curves import Curve, told
-from tinylm.report.judgement.multiplier import SPAN
 from tinylm.report.judgement.wording import signed
 from tinylm.report.statistics.difference import over_seeds
 
@@ -92,11 +91,10 @@ def fit_law(curve: Curve) -> Law | None:
     None where the sizes take about as much compute as one another, are not listed with the smallest first, or no
     curve with a floor goes through them.
     """
-    compute_NS = curve.compute_NS
-    if (np.diff(compute_NS) <= 0).any() or (compute_NS[:, -1] < SPAN * compute_NS[:, 0]).any():
+    if not curve.grows or not curve.spans:
         return None
     try:
-        fits = [_fit(compute_S, loss_S) for compute_S, loss_S in zip(compute_NS, curve.loss_NS, strict=True)]
+        fits = [_fit(compute_S, loss_S) for compute_S, loss_S in zip(curve.compute_NS, curve.loss_NS, strict=True)]
     except RuntimeError:  # the fit did not converge
         return None
     exponent_N, intercept_N, floor_N = (np.array(column) for column in zip(*fits, strict=True))

@@ -7,9 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from tinylm.errors import UserError
-from tinylm.report.statistics.documents import read_table
-
-NAME = "items.parquet"
+from tinylm.report.statistics.documents import ITEMS, read_table
 
 
 def items(runs: pd.DataFrame, evaluator: str) -> pd.DataFrame:
@@ -23,12 +21,11 @@ def items(runs: pd.DataFrame, evaluator: str) -> pd.DataFrame:
     """
     parts = []
     for key, root in runs[["key", "root"]].dropna().drop_duplicates("key").itertuples(index=False):
-        path = Path(root) / key / NAME
+        path = Path(root) / key / ITEMS
         if path.is_file():
             try:
-                table = read_table(path)
+                table = read_table(path, evaluator)
             except UserError:
                 continue  # the report's warnings name it
-            table = table[table["evaluator"] == evaluator]
             parts.append(table.dropna(axis="columns", how="all").assign(key=key))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"key": []})

@@ -22,14 +22,14 @@ _NEIGHBOURS = 32  # documents in a row: two stretches of a split, for a block be
 _FEWEST = 20  # documents from which their scatter tells of a text
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """What evaluators said of each document or part: a run's ``items.parquet``.
+def read_table(path: Path, evaluator: str | None = None) -> pd.DataFrame:
+    """What evaluators, or one of them, said of each document or part: a run's ``items.parquet``.
 
     Raises:
         UserError: it is not whole.
     """
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, filters=None if evaluator is None else [("evaluator", "==", evaluator)])
     except (OSError, ValueError) as error:  # pyarrow's errors are among these
         raise UserError(
             f"{path} cannot be read ({error}); delete it, and its run counts without its documents"
