@@ -294,7 +294,10 @@ def test_sizes_may_be_budgets_which_have_a_multiplier_and_no_trend(tmp_path: Pat
     assert (trend.word, trend.reason) == ("undecided", "the opponent has as many parameters at every size")
     assert trend.multiplier == pytest.approx(1.5, rel=0.05)
     row = trend_table(built.verdicts(), {}).loc[0]
-    assert (row["verdict"], row["training FLOPs the other needs"][-1]) == ("undecided*", ")"), "nothing limits it"
+    assert (row["verdict"], row["a doubling changes it by"]) == ("undecided", "–*")
+    assert row["training FLOPs the other needs"].endswith(")"), "nothing limits it"
+    page = write_report(built.name, [built.root], tmp_path / "out").path.read_text("utf-8")
+    assert '<td class="undecided">undecided</td>' in page, "which has its colour"
 
 
 def test_a_multiplier_tells_what_it_leaves_out(tmp_path: Path) -> None:

@@ -133,12 +133,12 @@ def trend_table(verdicts: Verdicts, comparisons: Mapping[str, Comparison]) -> pd
         row = {"effect": _effect(item)}
         row |= {f"gain at {size}": signed(gain, digits) for size, gain in item.gains.items()}
         row["a doubling changes it by"] = (
-            "–"
+            "–" + "*" * bool(item.reason)
             if item.change is None or item.ci_low is None or item.ci_high is None
             else f"{signed(item.change, digits)} ({signed(item.ci_low, digits)} to {signed(item.ci_high, digits)})"
         )
         told = marks(item, verdicts)
-        row["verdict"] = item.word + "*" * bool(item.reason) + (f" ({', '.join(told)})" if told else "")
+        row["verdict"] = item.word + (f" ({', '.join(told)})" if told else "")
         row["training FLOPs the other needs"] = _multiplier(item) + "*" * bool(item.limits)
         rows.append(row | {"n": f"{item.n}"})
     return pd.DataFrame(rows).fillna("–")
